@@ -1,0 +1,366 @@
+//! Every variable that the runtime reads, in one list, and the checked values.
+//!
+//! [`Config::read`] takes a lookup function instead of the environment, and reports all bad values at once.
+//! `docs/configuration.md` repeats [`VARIABLES`]; a test compares the two.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::log::{Format, Level};
+
+/// One environment variable: what it is called, what holds without it, what it accepts and what it does.
+pub struct Variable {
+    /// The name as Lambda or the user sets it.
+    pub name: &'static str,
+    /// What holds when it is unset or empty.
+    pub default: &'static str,
+    /// Which values are allowed, with their unit.
+    pub allowed: &'static str,
+    /// What it means.
+    pub meaning: &'static str,
+}
+
+/// All variables: Lambda's own first, then those of this runtime.
+pub const VARIABLES: &[Variable] = &[
+    Variable {
+        name: "AWS_LAMBDA_RUNTIME_API",
+        default: "none, Lambda sets it",
+        allowed: "host:port",
+        meaning: "where the Runtime API listens",
+    },
+    Variable {
+        name: "_HANDLER",
+        default: "index.php",
+        allowed: "a PHP file below LAMBDA_TASK_ROOT",
+        meaning: "the script that answers every request; Lambda sets it from the function's handler",
+    },
+    Variable {
+        name: "LAMBDA_TASK_ROOT",
+        default: "/var/task",
+        allowed: "a folder",
+        meaning: "where the function's code is",
+    },
+    Variable {
+        name: "AWS_LAMBDA_MAX_CONCURRENCY",
+        default: "1",
+        allowed: "a whole number from 1 to 1000",
+        meaning: "how many invocations Lambda sends at once, and so how many workers there are",
+    },
+    Variable {
+        name: "AWS_LAMBDA_LOG_FORMAT",
+        default: "Text",
+        allowed: "Text or JSON, in any case of letters",
+        meaning: "how a log line is written",
+    },
+    Variable {
+        name: "AWS_LAMBDA_LOG_LEVEL",
+        default: "TRACE",
+        allowed: "TRACE, DEBUG, INFO, WARN, ERROR or FATAL",
+        meaning: "lines below this level are left out: the runtime's own, and with JSON PHP's too",
+    },
+    Variable {
+        name: "PHP_FPM",
+        default: "/opt/bin/php-fpm, else php-fpm or the newest php-fpm8.* on PATH or in /usr/sbin",
+        allowed: "the path of a php-fpm 8 program",
+        meaning: "the php-fpm to start",
+    },
+    Variable {
+        name: "PHP_INI_SCAN_DIR",
+        default: "PHP's own folder, then LAMBDA_TASK_ROOT/php/conf.d",
+        allowed: "folders, separated by colons",
+        meaning: "PHP's own variable: where *.ini files are read. LAMBDA_TASK_ROOT/php.ini is read in any case where it exists",
+    },
+    Variable {
+        name: "PHP_LAMBDA_INVOKE_MODE",
+        default: "buffered",
+        allowed: "buffered",
+        meaning: "how an answer reaches Lambda: as one JSON document when PHP has finished",
+    },
+    Variable {
+        name: "PHP_LAMBDA_EVENT_HANDLER",
+        default: "the handler",
+        allowed: "a PHP file below LAMBDA_TASK_ROOT",
+        meaning: "the script for events that are not HTTP requests",
+    },
+    Variable {
+        name: "PHP_LAMBDA_BASE_PATH",
+        default: "none",
+        allowed: "a path that begins with /",
+        meaning: "a prefix that is taken off the request's path, for an API behind a base path mapping",
+    },
+    Variable {
+        name: "PHP_LAMBDA_TIMEOUT_MARGIN_MS",
+        default: "500",
+        allowed: "a whole number of milliseconds from 1 to 60000",
+        meaning: "how long before Lambda's deadline a script is stopped, so that its log and the error still get out",
+    },
+    Variable {
+        name: "PHP_LAMBDA_ERROR_STATUS_CODES",
+        default: "none",
+        allowed: "HTTP status codes and ranges from 100 to 999, such as 500,502-504",
+        meaning: "an answer with one of these fails the invocation",
+    },
+    Variable {
+        name: "PHP_LAMBDA_MAX_REQUESTS",
+        default: "0",
+        allowed: "a whole number from 0 (never) to 1000000000",
+        meaning: "the worker is replaced, between two invocations, after so many requests",
+    },
+];
+
+/// The prefix of this runtime's own variables; an unknown name behind it is an error, so that a misspelling is not silent.
+const OWN_PREFIX: &str = "PHP_LAMBDA_";
+
+/// The checked configuration.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Config {
+    /// `host:port` of the Runtime API.
+    pub runtime_api: String,
+    /// The handler, relative to the task root; whether it exists is checked where it is opened.
+    pub handler: String,
+    /// The script for events that are not HTTP requests, relative to the task root.
+    pub event_handler: String,
+    /// Where the function's code is.
+    pub task_root: PathBuf,
+    /// How many workers, at least 1.
+    pub slots: usize,
+    /// How log lines are written.
+    pub log_format: Format,
+    /// Lines below it are left out.
+    pub log_level: Level,
+    /// The php-fpm to start; `None`: look for it.
+    pub php_fpm: Option<PathBuf>,
+    /// The user's own `PHP_INI_SCAN_DIR`.
+    pub ini_scan_dir: Option<OsString>,
+    /// Without a slash at its end.
+    pub base_path: Option<String>,
+    /// How long before Lambda's deadline a script is stopped.
+    pub timeout_margin: Duration,
+    /// Answers with one of these fail the invocation.
+    pub error_status_codes: StatusCodes,
+    /// The worker is replaced after so many requests.
+    pub max_requests: Option<u64>,
+}
+
+/// A set of HTTP status codes as inclusive ranges.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct StatusCodes(Vec<(u16, u16)>);
+
+impl StatusCodes {
+    /// Whether `status` is one of them.
+    pub fn contains(&self, status: u16) -> bool {
+        self.0.iter().any(|&(first, last)| (first..=last).contains(&status))
+    }
+
+    fn parse(text: &str) -> Option<StatusCodes> {
+        let code = |text: &str| text.trim().parse::<u16>().ok().filter(|code| (100..=999).contains(code));
+        let range = |item: &str| match item.split_once('-') {
+            Some((first, last)) => Some((code(first)?, code(last)?)).filter(|(first, last)| first <= last),
+            None => code(item).map(|code| (code, code)),
+        };
+        text.split(',').map(range).collect::<Option<Vec<_>>>().map(StatusCodes)
+    }
+}
+
+/// Everything that is wrong with the configuration; its text names each variable, its value and what is allowed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Invalid {
+    /// `host:port` of the Runtime API where that much is known, to report the rest to.
+    pub runtime_api: Option<String>,
+    /// One sentence for each bad value.
+    pub problems: Vec<String>,
+}
+
+impl std::fmt::Display for Invalid {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}. Correct the function's environment variables.", self.problems.join("; "))
+    }
+}
+
+impl Config {
+    /// Reads the configuration through `lookup`; `names` are all the names that are set.
+    ///
+    /// An empty value counts as unset, as the Lambda console leaves empty fields behind.
+    pub fn read(
+        lookup: impl Fn(&str) -> Option<OsString>,
+        names: impl Iterator<Item = OsString>,
+    ) -> Result<Config, Invalid> {
+        let mut reader = Reader { lookup, problems: Vec::new() };
+        let runtime_api = reader.text("AWS_LAMBDA_RUNTIME_API");
+        if runtime_api.is_none() {
+            reader.problems.push(
+                "AWS_LAMBDA_RUNTIME_API is not set: this program is started by Lambda, or by lambda-local".into(),
+            );
+        }
+        let handler = reader.text("_HANDLER").unwrap_or_else(|| "index.php".into());
+        let config = Config {
+            event_handler: reader.text("PHP_LAMBDA_EVENT_HANDLER").unwrap_or_else(|| handler.clone()),
+            handler,
+            task_root: reader.path("LAMBDA_TASK_ROOT").unwrap_or_else(|| "/var/task".into()),
+            slots: reader.parsed("AWS_LAMBDA_MAX_CONCURRENCY", |text| number(text, 1, 1000)).unwrap_or(1) as usize,
+            log_format: reader.parsed("AWS_LAMBDA_LOG_FORMAT", Format::parse).unwrap_or_default(),
+            log_level: reader.parsed("AWS_LAMBDA_LOG_LEVEL", Level::parse).unwrap_or(Level::Trace),
+            php_fpm: reader.path("PHP_FPM"),
+            // an empty PHP_INI_SCAN_DIR has a meaning of its own in PHP: scan nothing
+            ini_scan_dir: (reader.lookup)("PHP_INI_SCAN_DIR"),
+            base_path: reader.parsed("PHP_LAMBDA_BASE_PATH", base_path).flatten(),
+            timeout_margin: Duration::from_millis(
+                reader.parsed("PHP_LAMBDA_TIMEOUT_MARGIN_MS", |text| number(text, 1, 60_000)).unwrap_or(500),
+            ),
+            error_status_codes: reader
+                .parsed("PHP_LAMBDA_ERROR_STATUS_CODES", StatusCodes::parse)
+                .unwrap_or_default(),
+            max_requests: reader
+                .parsed("PHP_LAMBDA_MAX_REQUESTS", |text| number(text, 0, 1_000_000_000))
+                .filter(|&requests| requests > 0),
+            runtime_api: runtime_api.clone().unwrap_or_default(),
+        };
+        reader.parsed("PHP_LAMBDA_INVOKE_MODE", |text| (text == "buffered").then_some(()));
+        reader.unknown_names(names);
+        match reader.problems {
+            problems if problems.is_empty() => Ok(config),
+            problems => Err(Invalid { runtime_api, problems }),
+        }
+    }
+}
+
+fn number(text: &str, least: u64, most: u64) -> Option<u64> {
+    text.parse().ok().filter(|number| (least..=most).contains(number))
+}
+
+/// `/` alone is no prefix.
+fn base_path(text: &str) -> Option<Option<String>> {
+    let path = text.strip_prefix('/')?.trim_end_matches('/');
+    Some((!path.is_empty()).then(|| format!("/{path}")))
+}
+
+struct Reader<L> {
+    lookup: L,
+    problems: Vec<String>,
+}
+
+impl<L: Fn(&str) -> Option<OsString>> Reader<L> {
+    fn path(&self, name: &str) -> Option<PathBuf> {
+        (self.lookup)(name).filter(|value| !value.is_empty()).map(PathBuf::from)
+    }
+
+    fn text(&mut self, name: &str) -> Option<String> {
+        self.parsed(name, |text| Some(text.to_owned()))
+    }
+
+    fn parsed<T>(&mut self, name: &str, parse: impl FnOnce(&str) -> Option<T>) -> Option<T> {
+        let value = (self.lookup)(name).filter(|value| !value.is_empty())?;
+        let parsed = value.to_str().and_then(parse);
+        if parsed.is_none() {
+            let variable = VARIABLES.iter().find(|variable| variable.name == name);
+            let allowed = variable.map_or("UTF-8 text", |variable| variable.allowed);
+            self.problems.push(format!("{name} is {value:?}, allowed: {allowed}"));
+        }
+        parsed
+    }
+
+    fn unknown_names(&mut self, names: impl Iterator<Item = OsString>) {
+        let own = || VARIABLES.iter().map(|variable| variable.name).filter(|name| name.starts_with(OWN_PREFIX));
+        let mut unknown: Vec<OsString> = names
+            .filter(|name| name.as_encoded_bytes().starts_with(OWN_PREFIX.as_bytes()))
+            .filter(|name| !own().any(|known| name == known))
+            .collect();
+        unknown.sort();
+        for name in unknown {
+            let shown = name.to_string_lossy();
+            let value = (self.lookup)(&shown).unwrap_or_default();
+            let known = own().collect::<Vec<_>>().join(", ");
+            self.problems.push(format!("{shown} is {value:?}, but there is no such variable, allowed: {known}"));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(variables: &[(&str, &str)]) -> Result<Config, Invalid> {
+        let lookup = |name: &str| {
+            let found = variables.iter().find(|(key, _)| *key == name);
+            found.map(|(_, value)| OsString::from(value)).or((name == "AWS_LAMBDA_RUNTIME_API").then(|| "a:1".into()))
+        };
+        Config::read(lookup, variables.iter().map(|(key, _)| OsString::from(key)))
+    }
+
+    #[test]
+    fn defaults() {
+        let config = read(&[]).unwrap();
+        assert_eq!(config.handler, "index.php");
+        assert_eq!(config.event_handler, "index.php");
+        assert_eq!(config.task_root, PathBuf::from("/var/task"));
+        assert_eq!(config.slots, 1);
+        assert_eq!(config.log_format, Format::Text);
+        assert_eq!(config.log_level, Level::Trace);
+        assert_eq!(config.timeout_margin, Duration::from_millis(500));
+        assert_eq!(config.max_requests, None);
+        assert_eq!(config.base_path, None);
+        assert_eq!(config.ini_scan_dir, None);
+    }
+
+    #[test]
+    fn values() {
+        let config = read(&[
+            ("_HANDLER", "public/index.php"),
+            ("PHP_LAMBDA_EVENT_HANDLER", "worker.php"),
+            ("AWS_LAMBDA_MAX_CONCURRENCY", "16"),
+            ("AWS_LAMBDA_LOG_FORMAT", "json"),
+            ("AWS_LAMBDA_LOG_LEVEL", "warn"),
+            ("PHP_LAMBDA_INVOKE_MODE", "buffered"),
+            ("PHP_LAMBDA_BASE_PATH", "/v1/"),
+            ("PHP_LAMBDA_TIMEOUT_MARGIN_MS", "20"),
+            ("PHP_LAMBDA_ERROR_STATUS_CODES", "500, 502-504"),
+            ("PHP_LAMBDA_MAX_REQUESTS", "7"),
+        ])
+        .unwrap();
+        assert_eq!(config.event_handler, "worker.php");
+        assert_eq!(config.slots, 16);
+        assert_eq!(config.log_format, Format::Json);
+        assert_eq!(config.log_level, Level::Warn);
+        assert_eq!(config.base_path.as_deref(), Some("/v1"));
+        assert_eq!(config.timeout_margin, Duration::from_millis(20));
+        assert_eq!(config.max_requests, Some(7));
+        let failing = [499, 500, 501, 502, 503, 504, 505].map(|status| config.error_status_codes.contains(status));
+        assert_eq!(failing, [false, true, false, true, true, true, false]);
+    }
+
+    #[test]
+    fn all_bad_values_are_named_at_once_with_what_is_allowed() {
+        let bad = [
+            ("AWS_LAMBDA_MAX_CONCURRENCY", "0"),
+            ("AWS_LAMBDA_LOG_FORMAT", "xml"),
+            ("AWS_LAMBDA_LOG_LEVEL", "loud"),
+            ("PHP_LAMBDA_INVOKE_MODE", "response_stream"),
+            ("PHP_LAMBDA_BASE_PATH", "v1"),
+            ("PHP_LAMBDA_TIMEOUT_MARGIN_MS", "5s"),
+            ("PHP_LAMBDA_ERROR_STATUS_CODES", "504-502"),
+            ("PHP_LAMBDA_MAX_REQUESTS", "-1"),
+            ("PHP_LAMBDA_TIMEUOT_MARGIN_MS", "3"),
+        ];
+        let invalid = read(&bad).unwrap_err();
+        assert_eq!(invalid.problems.len(), bad.len(), "{invalid}");
+        for (name, value) in bad {
+            let problem = invalid.problems.iter().find(|problem| problem.starts_with(name)).unwrap();
+            assert!(problem.contains(&format!("{value:?}")) && problem.contains("allowed"), "{problem}");
+        }
+        assert!(invalid.to_string().contains("PHP_LAMBDA_TIMEOUT_MARGIN_MS"));
+        assert_eq!(invalid.runtime_api.as_deref(), Some("a:1"));
+    }
+
+    #[test]
+    fn each_form_of_a_bad_status_list() {
+        for text in ["500,", "50", "1000", "a", "500-", "-500", "500--502"] {
+            assert_eq!(StatusCodes::parse(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn an_empty_value_counts_as_unset() {
+        assert_eq!(read(&[("_HANDLER", ""), ("PHP_LAMBDA_MAX_REQUESTS", "")]).unwrap(), read(&[]).unwrap());
+    }
+}

@@ -1,0 +1,124 @@
+//! Everything that can fail an invocation or the start, as Lambda gets to see it: one table.
+//!
+//! The type names are stable, so that alarms can be set on them. A message says what to do where the user can do something.
+
+use std::time::Duration;
+
+use crate::config;
+use crate::event::NotJson;
+use crate::event::answer::TooLarge;
+
+/// Why an invocation has no answer, or why the function cannot start.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Failure {
+    /// Init: bad values in the environment.
+    InvalidConfiguration(config::Invalid),
+    /// Init: the handler is no file; the text says what was looked for.
+    NoSuchHandler(String),
+    /// Init, or a restart: php-fpm does not start; the text is php-fpm's own.
+    PhpFpmStartFailed(String),
+    /// The event is not JSON.
+    InvalidEvent(NotJson),
+    /// The request does not fit into FastCGI; the text says what.
+    InvalidRequest(String),
+    /// The script was stopped before Lambda's deadline; the time that it had.
+    Timeout(Duration),
+    /// The worker died; how.
+    WorkerCrashed(String),
+    /// The worker was killed by a SIGKILL that was not ours.
+    OutOfMemory,
+    /// php-fpm's master ended; how.
+    PhpFpmExited(String),
+    /// The answer does not fit into Lambda's limit.
+    ResponseTooLarge(TooLarge),
+    /// PHP's output has no readable header block; what stands there.
+    InvalidHeaders(String),
+    /// An HTTP status that the configuration, or the kind of event, makes a failure.
+    HttpStatus(u16),
+}
+
+impl Failure {
+    /// `Runtime.…` or `Function.…`, as Lambda demands of the header `Lambda-Runtime-Function-Error-Type`.
+    pub fn error_type(&self) -> &'static str {
+        match self {
+            Failure::InvalidConfiguration(_) => "Runtime.InvalidConfiguration",
+            Failure::NoSuchHandler(_) => "Runtime.NoSuchHandler",
+            Failure::PhpFpmStartFailed(_) => "Runtime.PhpFpmStartFailed",
+            Failure::InvalidEvent(_) => "Runtime.InvalidEvent",
+            Failure::InvalidRequest(_) => "Runtime.InvalidRequest",
+            Failure::Timeout(_) => "Function.Timeout",
+            Failure::WorkerCrashed(_) => "Runtime.WorkerCrashed",
+            Failure::OutOfMemory => "Runtime.OutOfMemory",
+            Failure::PhpFpmExited(_) => "Runtime.PhpFpmExited",
+            Failure::ResponseTooLarge(_) => "Function.ResponseTooLarge",
+            Failure::InvalidHeaders(_) => "Function.InvalidHeaders",
+            Failure::HttpStatus(_) => "Function.HttpStatus",
+        }
+    }
+
+    /// The body of `/error` and `/init/error`: `{"errorType":…,"errorMessage":…,"stackTrace":[]}`.
+    pub fn to_json(&self) -> Vec<u8> {
+        let json = serde_json::json!({
+            "errorType": self.error_type(),
+            "errorMessage": self.to_string(),
+            "stackTrace": [],
+        });
+        json.to_string().into_bytes()
+    }
+}
+
+impl std::fmt::Display for Failure {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Failure::InvalidConfiguration(invalid) => invalid.fmt(f),
+            Failure::NoSuchHandler(text) => f.write_str(text),
+            Failure::PhpFpmStartFailed(text) => write!(f, "php-fpm cannot start: {text}"),
+            Failure::InvalidEvent(NotJson(text)) => {
+                write!(f, "The event is not JSON: {text}. Invoke the function with a JSON document.")
+            }
+            Failure::InvalidRequest(text) => f.write_str(text),
+            Failure::Timeout(had) => write!(
+                f,
+                "The script was stopped after {:.3} s, just before Lambda's deadline. Make it faster, or give the function a longer timeout.",
+                had.as_secs_f64()
+            ),
+            Failure::WorkerCrashed(how) => write!(
+                f,
+                "The PHP worker {how} before it had answered. Look for a crashing extension, or for a script that kills its own process."
+            ),
+            Failure::OutOfMemory => f.write_str(
+                "The PHP worker was killed (SIGKILL), most likely because the function is out of memory. \
+                 Give the function more memory, or set memory_limit below it to see where PHP needs it.",
+            ),
+            Failure::PhpFpmExited(how) => {
+                write!(f, "php-fpm {how} while it ran the script; it is started again for the next invocation.")
+            }
+            Failure::ResponseTooLarge(TooLarge { size, limit }) => write!(
+                f,
+                "The answer has {size} bytes as Lambda's response, and Lambda takes {limit} at the most. \
+                 Send large files from S3 by a redirect, or in several parts, or stream the response."
+            ),
+            Failure::InvalidHeaders(line) => {
+                write!(f, "PHP's output has no readable header block; found {line:?}. Look at the script's header() calls.")
+            }
+            Failure::HttpStatus(status) => write!(f, "The script answered with the HTTP status {status}; its log says why."),
+        }
+    }
+}
+
+impl std::error::Error for Failure {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_body_has_the_shape_that_lambda_documents() {
+        let failure = Failure::ResponseTooLarge(TooLarge { size: 7_000_000, limit: 6_291_556 });
+        let json: serde_json::Value = serde_json::from_slice(&failure.to_json()).unwrap();
+        assert_eq!(json["errorType"], "Function.ResponseTooLarge");
+        assert_eq!(json["stackTrace"], serde_json::json!([]));
+        let message = json["errorMessage"].as_str().unwrap();
+        assert!(message.contains("7000000") && message.contains("6291556") && message.contains("stream"), "{message}");
+    }
+}

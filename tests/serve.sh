@@ -1,0 +1,46 @@
+#!/usr/bin/env bash
+# `make serve` as a person meets it: the image is built, the hello function answers, and it stops when told to.
+set -euo pipefail
+
+cd "$(dirname "$0")/.."
+passed=0
+failed=0
+
+expect() { # what, wanted, got
+    if [ "$2" = "$3" ]; then
+        passed=$((passed + 1))
+        echo "ok: $1"
+    else
+        failed=$((failed + 1))
+        printf 'FAILED: %s\n  wanted: %s\n  got:    %s\n' "$1" "$2" "$3"
+    fi
+}
+
+make image-toolchain image-local
+container=$(FUNCTION=examples/hello PORT=0 layer-build/serve --detach)
+log=$(mktemp)
+docker logs --follow "$container" >"$log" 2>&1 &
+trap 'docker rm --force "$container" >/dev/null 2>&1 || true; rm -f "$log"' EXIT
+
+published=$(docker port "$container")
+expect 'published on the loopback interface alone' '8080/tcp -> 127.0.0.1' "${published%:*}"
+
+# curl waits for the port to open; from a container of its own, since this machine may have no curl.
+answer=$(docker run --rm --network "container:$container" php-fpm-lambda-toolchain \
+    curl --silent --show-error --retry 30 --retry-delay 1 --retry-connrefused 'http://localhost:8080/anything?x=1' 2>&1) || true
+expect 'the function answers' "Hello World! You've reached /anything?x=1" "$answer"
+
+# Past its time Docker kills, which shows as 137.
+docker wait "$container" >"$log.code" &
+waiting=$!
+docker stop --time 2 "$container" >/dev/null
+wait "$waiting" || true
+expect 'it stops within two seconds, with exit code 0' 0 "$(cat "$log.code")"
+rm -f "$log.code"
+
+if [ "$failed" != 0 ]; then
+    echo 'what the container wrote:'
+    cat "$log"
+fi
+echo "serve: $passed passed, $failed failed"
+[ "$failed" = 0 ]
