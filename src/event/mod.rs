@@ -41,7 +41,7 @@ pub enum Dialect {
 }
 
 /// The event is not JSON; the text says where.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NotJson(pub String);
 
 impl<'a> Event<'a> {

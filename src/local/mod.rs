@@ -1,1 +1,118 @@
-//! A local Lambda.
+//! A local Lambda for any `bootstrap`: what `lambda-local` runs.
+//!
+//! The path of one request, from door to door:
+//!
+//! ```text
+//! gateway      HTTP request → payload 2.0 event            invoke_api   the event as it is
+//!  → invocation   an event with its ids, put into the queue of the slot
+//!   → slot         takes one invocation at a time: init, deadline, START … REPORT
+//!    → sandbox      one bootstrap with a Runtime API of its own, from start to kill
+//!     → runtime_api  /next, /response, /error over HTTP
+//!      → protocol     which call is allowed when (no sockets, no clock)
+//!     → process      the child: start, wait, memory, kill of all that it started
+//!     → output       its stdout and stderr, line by line
+//!  ← gateway      the function's answer → HTTP response     ← invoke_api   the answer as it is
+//! ```
+//!
+//! Nothing is imported from the runtime, so that this stays an honest double of Lambda: a mistake in the
+//! runtime's view of the Runtime API cannot hide in code that both use.
+
+mod body;
+mod gateway;
+mod invocation;
+mod invoke_api;
+pub mod log;
+pub mod options;
+mod output;
+mod process;
+mod protocol;
+mod report;
+mod runtime_api;
+mod sandbox;
+mod slot;
+
+use std::{future::Future, io, net::SocketAddr};
+
+use axum::{
+    Router,
+    extract::connect_info::IntoMakeServiceWithConnectInfo,
+    http::StatusCode,
+    response::IntoResponse,
+    routing::{any, post},
+    serve::ListenerExt,
+};
+use tokio::net::TcpListener;
+
+use crate::local::{
+    invocation::Queue,
+    log::Log,
+    options::{Function, SetupError},
+    slot::Slot,
+};
+
+/// Opens the address people connect to; the error says what to do when the port is taken.
+pub async fn listen(address: SocketAddr) -> Result<TcpListener, SetupError> {
+    TcpListener::bind(address)
+        .await
+        .map_err(|source| SetupError::Listen { address, source })
+}
+
+/// Serves `function` on `listener` until `shutdown` completes, then ends every process that was started.
+///
+/// # Errors
+/// Only when the listener itself fails; whatever the function does is answered and logged.
+pub async fn run(
+    function: Function,
+    listener: TcpListener,
+    log: Log,
+    shutdown: impl Future<Output = ()>,
+) -> io::Result<()> {
+    let address = listener.local_addr()?;
+    log.line(format!(
+        "Listening on http://{address} (function {}, Ctrl-C to stop)",
+        function.root.display()
+    ));
+    let (queue, mut invocations) = Queue::new();
+    let mut slot = Slot::new(function, log.clone());
+    let front = Front {
+        queue,
+        log,
+        port: address.port(),
+    };
+    let listener = listener.tap_io(|stream| {
+        // Best effort: without it an answer is only later, not wrong.
+        let _ = stream.set_nodelay(true);
+    });
+    let result = tokio::select! {
+        result = axum::serve(listener, service(front)) => result,
+        () = slot.serve(&mut invocations) => Ok(()),
+        () = shutdown => Ok(()),
+    };
+    slot.stop().await;
+    result
+}
+
+/// What the HTTP side needs of the rest: where invocations go, and what port this is.
+#[derive(Clone)]
+struct Front {
+    queue: Queue,
+    log: Log,
+    port: u16,
+}
+
+fn service(front: Front) -> IntoMakeServiceWithConnectInfo<Router, SocketAddr> {
+    Router::new()
+        .route(invoke_api::PATH, post(invoke_api::handle))
+        .route("/_console", any(reserved))
+        .route("/_console/{*rest}", any(reserved))
+        .fallback(gateway::handle)
+        .with_state(front)
+        .into_make_service_with_connect_info()
+}
+
+async fn reserved() -> impl IntoResponse {
+    (
+        StatusCode::NOT_FOUND,
+        "/_console is reserved by lambda-local and never reaches the function.\n",
+    )
+}

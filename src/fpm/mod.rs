@@ -1,0 +1,321 @@
+//! php-fpm: started first, watched, and read; one worker a slot, found when it has answered and killed when it must not go on.
+//!
+//! Nothing here speaks FastCGI: [`crate::slot`] brings this and a connection together.
+
+mod lines;
+mod master;
+pub mod master_line;
+mod output;
+mod pidfd;
+pub mod settings;
+mod worker;
+
+use std::cell::{Cell, RefCell};
+use std::fs;
+use std::os::fd::AsRawFd as _;
+use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::net::UnixListener;
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+use std::time::Duration;
+
+use rustix::process::Signal;
+use tempfile::TempDir;
+use tokio::task::AbortHandle;
+
+use self::master::{Launch, Master};
+use self::master_line::WorkerExit;
+use self::output::{MasterStderr, Output};
+use self::settings::Settings;
+use self::worker::Worker;
+use crate::log::{Context, Log};
+
+/// How long php-fpm gets to tell what it knows of a worker: normally a fraction of a millisecond.
+const PATIENCE: Duration = Duration::from_millis(200);
+
+/// php-fpm with its run folder. It runs on one thread, in a `LocalSet`.
+pub struct Fpm {
+    settings: Settings,
+    run_dir: TempDir,
+    output: Rc<Output>,
+    running: RefCell<Rc<Running>>,
+    generation: Cell<u32>,
+    workers: Vec<RefCell<Option<Rc<Worker>>>>,
+    /// One slot at a time starts php-fpm again.
+    restart: tokio::sync::Mutex<()>,
+    readers: Vec<AbortHandle>,
+}
+
+/// One master and what belongs to it.
+struct Running {
+    master: Master,
+    stderr: Rc<MasterStderr>,
+    reader: AbortHandle,
+    sockets: Vec<PathBuf>,
+}
+
+/// php-fpm cannot be started; the text is php-fpm's own where there is one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StartError(pub String);
+
+impl Fpm {
+    /// Starts php-fpm and returns at once: a client can connect to its sockets already, and waits there until it is up.
+    pub fn start(settings: Settings, log: Log) -> Result<Fpm, StartError> {
+        let temp = std::env::temp_dir();
+        let run_dir = tempfile::Builder::new()
+            .prefix("php-fpm-lambda-")
+            .permissions(fs::Permissions::from_mode(0o700))
+            .tempdir_in(&temp)
+            .map_err(|error| StartError(format!("no folder can be made in {}: {error}", temp.display())))?;
+        let nonce = run_dir.path().file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let output = Output::new(settings.slots, log, nonce).map_err(|error| StartError(format!("no pipes: {error}")))?;
+        let output = Rc::new(output);
+        let running = launch(&settings, run_dir.path(), 0, &output)?;
+        let readers = (0..settings.slots).map(|slot| {
+            let pump = output.clone().pump_error_log(slot);
+            tokio::task::spawn_local(pump).abort_handle()
+        });
+        Ok(Fpm {
+            readers: readers.collect(),
+            running: RefCell::new(Rc::new(running)),
+            generation: Cell::new(0),
+            workers: (0..settings.slots).map(|_| RefCell::default()).collect(),
+            restart: tokio::sync::Mutex::default(),
+            settings,
+            run_dir,
+            output,
+        })
+    }
+
+    /// Where the worker of a slot takes connections.
+    pub fn socket(&self, slot: usize) -> PathBuf {
+        self.running.borrow().sockets[slot].clone()
+    }
+
+    /// Whether the master runs.
+    pub fn is_running(&self) -> bool {
+        self.running.borrow().master.exit().is_none()
+    }
+
+    /// Waits until the master that runs now has ended, and says how.
+    pub async fn exited(&self) -> String {
+        let running = self.running.borrow().clone();
+        running.master.exited().await
+    }
+
+    /// Why a master that has just ended, or is ready, is not what was wanted; `None`: all is well.
+    ///
+    /// A missing extension and a broken ini file are only warnings to php-fpm, but the function would not be what its
+    /// author wrote.
+    pub fn start_error(&self) -> Option<StartError> {
+        let running = self.running.borrow().clone();
+        running.stderr.read();
+        let words = self.output.take_first_words();
+        if let Some(exit) = running.master.exit() {
+            return Some(StartError(format!("it {exit}. {}", words.join(" / "))));
+        }
+        let (broken, harmless): (Vec<_>, Vec<_>) = words.into_iter().partition(|words| is_broken_start(words));
+        harmless.iter().for_each(|words| self.output.take_line(words));
+        (!broken.is_empty()).then(|| StartError(broken.join(" / ")))
+    }
+
+    /// Starts php-fpm again if its master has ended; its old workers are killed before.
+    pub async fn ensure_running(&self) -> Result<(), StartError> {
+        let _one_at_a_time = self.restart.lock().await;
+        if self.is_running() {
+            return Ok(());
+        }
+        for worker in &self.workers {
+            if let Some(worker) = worker.take() {
+                worker.kill();
+                worker.exited().await;
+            }
+        }
+        let generation = self.generation.get() + 1;
+        self.generation.set(generation);
+        let running = launch(&self.settings, self.run_dir.path(), generation, &self.output)?;
+        self.running.replace(Rc::new(running));
+        Ok(())
+    }
+
+    /// Takes note of the worker that a slot has just connected to.
+    pub fn adopt_worker(&self, slot: usize) {
+        let master = self.running.borrow().master.pid();
+        self.workers[slot].replace(Worker::find(master, &pool_name(slot)).map(Rc::new));
+    }
+
+    /// Whose lines a slot's output is from here on.
+    pub fn set_context(&self, slot: usize, context: Context) {
+        self.output.set_context(slot, context);
+    }
+
+    /// Waits until everything that the slot's worker has written is in the log.
+    pub async fn drain(&self, slot: usize) {
+        self.output.drain_error_log(slot);
+        let Some(worker) = self.workers[slot].borrow().clone() else { return };
+        let (number, mark) = self.output.new_mark();
+        if worker.write_mark(&mark).is_err() {
+            return;
+        }
+        tokio::select! {
+            () = self.output.mark_passed(slot, number) => {}
+            _ = self.exited() => {}
+            () = tokio::time::sleep(PATIENCE) => {}
+        }
+    }
+
+    /// How the slot's worker ended, when it did; `None` where nobody says.
+    pub async fn worker_exit(&self, slot: usize) -> Option<WorkerExit> {
+        let worker = self.workers[slot].borrow().clone()?;
+        tokio::select! {
+            exit = self.output.worker_exit(slot, worker.pid()) => Some(exit),
+            _ = self.exited() => None,
+            () = tokio::time::sleep(PATIENCE) => None,
+        }
+    }
+
+    /// Forgets the slot's worker, which has ended.
+    pub fn forget_worker(&self, slot: usize) {
+        self.workers[slot].take();
+    }
+
+    /// Kills the slot's worker with everything that it started, waits until it is gone, and drains what it had written.
+    pub async fn kill_worker(&self, slot: usize) {
+        if self.workers[slot].borrow().is_none() {
+            self.adopt_worker(slot);
+        }
+        let Some(worker) = self.workers[slot].borrow().clone() else { return };
+        self.output.dismiss(slot, worker.pid());
+        worker.kill();
+        worker.exited().await;
+        self.drain(slot).await;
+        self.forget_worker(slot);
+    }
+
+    /// Ends php-fpm; what does not end in `patience` is killed.
+    pub async fn stop(&self, patience: Duration) {
+        let running = self.running.borrow().clone();
+        for (slot, worker) in self.workers.iter().enumerate() {
+            worker.borrow().iter().for_each(|worker| self.output.dismiss(slot, worker.pid()));
+        }
+        running.master.signal(Signal::TERM);
+        if tokio::time::timeout(patience, running.master.exited()).await.is_err() {
+            self.workers.iter().for_each(|worker| worker.borrow().iter().for_each(|worker| worker.kill()));
+            running.master.signal(Signal::KILL);
+            running.master.exited().await;
+        }
+        (0..self.workers.len()).for_each(|slot| self.output.drain_error_log(slot));
+        running.stderr.read();
+    }
+}
+
+impl Drop for Fpm {
+    fn drop(&mut self) {
+        self.readers.iter().for_each(AbortHandle::abort);
+        self.running.borrow().reader.abort();
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.reader.abort();
+    }
+}
+
+fn pool_name(slot: usize) -> String {
+    format!("slot{slot}")
+}
+
+/// Each master gets new sockets: no worker of an earlier one can answer on them.
+fn launch(settings: &Settings, run_dir: &Path, generation: u32, output: &Rc<Output>) -> Result<Running, StartError> {
+    let failed = |what: &str| {
+        let what = what.to_owned();
+        move |error: std::io::Error| StartError(format!("{what}: {error}"))
+    };
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let program = settings.find_program(&path).map_err(StartError)?;
+    let sockets: Vec<PathBuf> =
+        (0..settings.slots).map(|slot| run_dir.join(format!("{generation}-{slot}.sock"))).collect();
+    let listeners: Vec<UnixListener> = sockets
+        .iter()
+        .map(|socket| UnixListener::bind(socket).map_err(failed("no socket can be made")))
+        .collect::<Result<_, _>>()?;
+
+    let pools: Vec<_> =
+        sockets.iter().enumerate().map(|(slot, socket)| (socket.clone(), output.error_log_fd(slot))).collect();
+    let (ini, configuration) = (run_dir.join("php.ini"), run_dir.join("php-fpm.conf"));
+    let is_root = rustix::process::geteuid().is_root();
+    fs::write(&ini, settings::PHP_INI).map_err(failed("php.ini cannot be written"))?;
+    fs::write(&configuration, settings::configuration(&pools, is_root))
+        .map_err(failed("php-fpm.conf cannot be written"))?;
+    let overlay = link_users_ini(&settings.task_root, run_dir).map_err(failed("the function's php.ini"))?;
+
+    let (stderr, stderr_writer) = MasterStderr::new(output.clone()).map_err(failed("no pipe"))?;
+    output.keep_first_words();
+    let inherited = listeners.iter().map(|listener| listener.as_raw_fd());
+    let master = Master::spawn(Launch {
+        program: &program,
+        ini: &ini,
+        configuration: &configuration,
+        task_root: &settings.task_root,
+        is_root,
+        sockets: master::sockets(sockets.iter().map(PathBuf::as_path).zip(&listeners)),
+        scan_dir: settings.scan_dir(overlay.as_deref()),
+        inherited: inherited.chain(pools.iter().map(|(_, log_fd)| *log_fd)).collect(),
+        stderr: stderr_writer,
+    })
+    .map_err(failed(&program.display().to_string()))?;
+    let stderr = Rc::new(stderr);
+    let reader = tokio::task::spawn_local(stderr.clone().pump()).abort_handle();
+    Ok(Running { master, stderr, reader, sockets })
+}
+
+/// A folder with a link to the function's php.ini, for PHP reads one php.ini and that is ours.
+fn link_users_ini(task_root: &Path, run_dir: &Path) -> std::io::Result<Option<PathBuf>> {
+    let users = task_root.join("php.ini");
+    if !users.is_file() {
+        return Ok(None);
+    }
+    let overlay = run_dir.join("ini");
+    if !overlay.is_dir() {
+        fs::create_dir(&overlay)?;
+        std::os::unix::fs::symlink(users, overlay.join("php.ini"))?;
+    }
+    Ok(Some(overlay))
+}
+
+/// Words of a start after which something that the user asked for is missing.
+fn is_broken_start(words: &str) -> bool {
+    [
+        "syntax error",
+        "Unable to load dynamic library",
+        "Unable to initialize module",
+        "Unable to start",
+        "Cannot load",
+        "Failed loading",
+        "Invalid library",
+    ]
+    .iter()
+    .any(|broken| words.contains(broken))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn which_words_are_errors() {
+        for words in [
+            "PHP:  syntax error, unexpected '(' in /var/task/php.ini on line 3",
+            "NOTICE: PHP message: PHP Warning:  PHP Startup: Unable to load dynamic library 'nope' (tried: /x/nope (…))",
+        ] {
+            assert!(is_broken_start(words), "{words}");
+        }
+        for words in [
+            "NOTICE: PHP message: PHP Deprecated:  Directive 'track_errors' is deprecated in Unknown on line 0",
+            "NOTICE: PHP message: PHP Warning:  Module \"curl\" is already loaded in Unknown on line 0",
+        ] {
+            assert!(!is_broken_start(words), "{words}");
+        }
+    }
+}

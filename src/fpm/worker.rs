@@ -1,0 +1,134 @@
+//! One worker process: found below the master, written to, and killed with everything that it started.
+
+use std::collections::HashMap;
+use std::fs;
+use std::io::{self, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
+
+use rustix::process::{Pid, Signal};
+
+use super::pidfd::PidFd;
+
+/// A worker that has answered at least once.
+pub(super) struct Worker {
+    pid: Pid,
+    pidfd: PidFd,
+    /// The writing ends of the pipes that are the worker's stderr and stdout, and that the master reads.
+    stderr: fs::File,
+    stdout: fs::File,
+}
+
+/// What ends an unfinished line in the master's buffer (php-fpm's own workers send it after each request).
+const FLUSH: &[u8] = b"\0fscf\0";
+
+impl Worker {
+    /// The worker of `pool`, a child of `master`; `None` where /proc cannot be read.
+    pub(super) fn find(master: Pid, pool: &str) -> Option<Worker> {
+        let title = format!("php-fpm: pool {pool}");
+        let is_it = |pid: &Pid| {
+            let title_of = fs::read(format!("/proc/{}/cmdline", pid.as_raw_nonzero())).unwrap_or_default();
+            title_of.split(|byte| matches!(byte, 0 | b'\n')).next().is_some_and(|t| t.trim_ascii() == title.as_bytes())
+        };
+        let pid = children_of(master).into_iter().find(is_it)?;
+        let pidfd = PidFd::open(pid).ok()?;
+        let open = |fd: u32| {
+            let nonblocking = rustix::fs::OFlags::NONBLOCK.bits().cast_signed();
+            let path = format!("/proc/{}/fd/{fd}", pid.as_raw_nonzero());
+            fs::OpenOptions::new().write(true).custom_flags(nonblocking).open(path).ok()
+        };
+        let worker = Worker { pid, pidfd, stdout: open(1)?, stderr: open(2)? };
+        // still the same process: what was opened is its own
+        is_it(&pid).then_some(worker)
+    }
+
+    pub(super) fn pid(&self) -> i32 {
+        self.pid.as_raw_nonzero().get()
+    }
+
+    /// Writes a line that comes out of the master behind everything that the worker wrote. `Err`: nothing will come.
+    pub(super) fn write_mark(&self, mark: &str) -> io::Result<()> {
+        let line = [FLUSH, mark.as_bytes(), b"\n"].concat();
+        // what is no longer in stdout's pipe was read by the master before this mark
+        if rustix::io::ioctl_fionread(&self.stdout).is_ok_and(|unread| unread > 0) {
+            (&self.stdout).write_all(&line)?;
+        }
+        (&self.stderr).write_all(&line)
+    }
+
+    /// Waits until it has ended.
+    pub(super) async fn exited(&self) {
+        self.pidfd.exited().await;
+    }
+
+    /// Kills it and its descendants. It is stopped first, so that it starts no more of them.
+    pub(super) fn kill(&self) {
+        self.pidfd.signal(Signal::STOP);
+        let descendants = descendants_of(self.pid).into_iter().filter_map(|pid| PidFd::open(pid).ok());
+        // opened before the first of them ends: no process id is used twice
+        let descendants: Vec<PidFd> = descendants.collect();
+        self.pidfd.signal(Signal::KILL);
+        descendants.iter().for_each(|descendant| descendant.signal(Signal::KILL));
+    }
+}
+
+/// From the kernel's list where it keeps one, else from the parents of all processes.
+fn children_of(parent: Pid) -> Vec<Pid> {
+    let raw = parent.as_raw_nonzero();
+    match fs::read_to_string(format!("/proc/{raw}/task/{raw}/children")) {
+        Ok(list) => list.split_ascii_whitespace().filter_map(|pid| Pid::from_raw(pid.parse().ok()?)).collect(),
+        Err(_) => tree().remove(&Some(parent)).unwrap_or_default(),
+    }
+}
+
+fn descendants_of(ancestor: Pid) -> Vec<Pid> {
+    let tree = tree();
+    let mut found: Vec<Pid> = tree.get(&Some(ancestor)).cloned().unwrap_or_default();
+    let mut next = 0;
+    while let Some(&pid) = found.get(next) {
+        found.extend(tree.get(&Some(pid)).into_iter().flatten());
+        next += 1;
+    }
+    found
+}
+
+/// All processes by their parent.
+fn tree() -> HashMap<Option<Pid>, Vec<Pid>> {
+    let mut tree: HashMap<_, Vec<_>> = HashMap::new();
+    for entry in fs::read_dir("/proc").into_iter().flatten().flatten() {
+        let pid = entry.file_name().to_str().and_then(|name| Pid::from_raw(name.parse().ok()?));
+        let stat = fs::read_to_string(entry.path().join("stat")).unwrap_or_default();
+        if let (Some(pid), Some(parent)) = (pid, parent_in(&stat)) {
+            tree.entry(Pid::from_raw(parent)).or_default().push(pid);
+        }
+    }
+    tree
+}
+
+/// The fourth field of /proc/pid/stat; the second, the name, can hold anything.
+fn parent_in(stat: &str) -> Option<i32> {
+    let (_, behind_name) = stat.rsplit_once(')')?;
+    behind_name.split_ascii_whitespace().nth(1)?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_parent_is_found_behind_any_name() {
+        assert_eq!(parent_in("17 (php-fpm) S 4 17 17"), Some(4));
+        assert_eq!(parent_in("17 (a) b) S 9 (x) R 4 17"), None);
+        assert_eq!(parent_in("17 (:) 1 2)) S 4 17"), Some(4));
+        assert_eq!(parent_in(""), None);
+    }
+
+    #[test]
+    fn children_are_found_either_way() {
+        let mut child = std::process::Command::new("sleep").arg("60").spawn().unwrap();
+        let (own, pid) = (rustix::process::getpid(), Pid::from_child(&child));
+        assert!(tree().get(&Some(own)).is_some_and(|children| children.contains(&pid)));
+        assert!(descendants_of(own).contains(&pid));
+        child.kill().unwrap();
+        child.wait().unwrap();
+    }
+}

@@ -1,0 +1,141 @@
+//! HTTP in front of the function, as a Function URL or an HTTP API has it: payload 2.0 in both directions.
+
+mod answer;
+mod event;
+
+use std::{net::SocketAddr, time::SystemTime};
+
+use axum::{
+    body::Body,
+    extract::{ConnectInfo, Request, State},
+    http::{HeaderName, HeaderValue, Method, StatusCode, header},
+    response::{IntoResponse, Response},
+};
+use bytes::Bytes;
+
+use crate::local::{
+    Front,
+    body::{self, Collected, PAYLOAD_LIMIT},
+    gateway::answer::Answer,
+    invocation::{Ids, Invocation, Outcome},
+};
+
+const TRACE_ID: HeaderName = HeaderName::from_static("x-amzn-trace-id");
+
+/// Answers every request that is not lambda-local's own.
+pub(crate) async fn handle(
+    State(front): State<Front>,
+    ConnectInfo(client): ConnectInfo<SocketAddr>,
+    request: Request,
+) -> Response {
+    let (parts, body) = request.into_parts();
+    let bytes = match body::collect(body, PAYLOAD_LIMIT).await {
+        Ok(Collected::Whole { bytes, .. }) => bytes,
+        Ok(Collected::TooLarge { size }) => return too_large(&front, size),
+        // The client broke off; there is nobody to read this.
+        Err(_) => return message(StatusCode::BAD_REQUEST, "the request's body broke off"),
+    };
+    let ids = match Ids::new(parts.headers.get(TRACE_ID)) {
+        Ok(ids) => ids,
+        Err(error) => {
+            front
+                .log
+                .note(format_args!("no random numbers from /dev/urandom: {error}"));
+            return message(StatusCode::INTERNAL_SERVER_ERROR, "Internal Server Error");
+        }
+    };
+    let event = event::encode(&event::Source {
+        parts: &parts,
+        body: &bytes,
+        client: client.ip().to_canonical(),
+        port: front.port,
+        ids: &ids,
+        now: SystemTime::now(),
+    });
+    if event.len() > PAYLOAD_LIMIT {
+        return too_large(&front, event.len());
+    }
+    let what = format!("{} {}: {}", parts.method, parts.uri, ids.request_id);
+    let result = match front.queue.invoke(Invocation::new(ids, event)).await {
+        None => {
+            return message(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "lambda-local is shutting down",
+            );
+        }
+        Some(Outcome::Failure(failure)) => Err(format!(
+            "the function failed with {}: {}",
+            failure.error_type,
+            String::from_utf8_lossy(&failure.body)
+        )),
+        Some(Outcome::Response(response)) => answer::decode(&response),
+    };
+    match result {
+        Ok(answer) => {
+            for warning in &answer.warnings {
+                front.log.note(format_args!("{what}: {warning}"));
+            }
+            respond(&parts.method, answer)
+        }
+        Err(reason) => {
+            front
+                .log
+                .note(format_args!("{what}: 502 Bad Gateway: {reason}"));
+            message(StatusCode::BAD_GATEWAY, "Internal Server Error")
+        }
+    }
+}
+
+fn respond(method: &Method, answer: Answer) -> Response {
+    let Answer {
+        status,
+        mut headers,
+        body,
+        ..
+    } = answer;
+    // The server sets Content-Length from the body that is really sent. The function's own word is kept only where it
+    // speaks of a body that is not sent.
+    let length = headers.remove(header::CONTENT_LENGTH);
+    let has_body = *method != Method::HEAD
+        && status != StatusCode::NO_CONTENT
+        && status != StatusCode::NOT_MODIFIED;
+    if *method == Method::HEAD && body.is_empty() {
+        if let Some(length) = length.filter(is_number) {
+            headers.insert(header::CONTENT_LENGTH, length);
+        }
+    }
+    if !body.is_empty() {
+        headers
+            .entry(header::CONTENT_TYPE)
+            .or_insert(HeaderValue::from_static("application/json"));
+    }
+    // With HEAD the server sends only the length of this.
+    let body = if has_body || *method == Method::HEAD {
+        body
+    } else {
+        Bytes::new()
+    };
+    let mut response = Response::new(Body::from(body));
+    *response.status_mut() = status;
+    *response.headers_mut() = headers;
+    response
+}
+
+fn is_number(value: &HeaderValue) -> bool {
+    !value.is_empty() && value.as_bytes().iter().all(u8::is_ascii_digit)
+}
+
+fn too_large(front: &Front, size: usize) -> Response {
+    let text = format!(
+        "Request Too Long: the event has {size} bytes, and Lambda takes {PAYLOAD_LIMIT} (a body that is not UTF-8 grows \
+         by a third, as base64). Upload large files to S3 instead."
+    );
+    front.log.note(&text);
+    message(StatusCode::PAYLOAD_TOO_LARGE, &text)
+}
+
+/// The shape of a gateway's own answers.
+fn message(status: StatusCode, text: &str) -> Response {
+    let body = serde_json::json!({ "message": text }).to_string();
+    (status, [(header::CONTENT_TYPE, "application/json")], body).into_response()
+}

@@ -1,0 +1,278 @@
+//! The command line, and the function it describes once that was checked.
+
+use std::{
+    error::Error,
+    fmt, io,
+    net::SocketAddr,
+    os::unix::fs::PermissionsExt,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use clap::Parser;
+
+/// Where Lambda unpacks layers; the second place where it looks for a bootstrap.
+const LAYER_BOOTSTRAP: &str = "/opt/bootstrap";
+
+/// Run a Lambda function on this machine, behind HTTP and behind Lambda's invoke API.
+///
+/// Every HTTP request becomes a payload 2.0 event (API Gateway HTTP API, Function URL) and the function's answer
+/// becomes the HTTP response. Raw events of any kind can be posted to
+/// /2015-03-31/functions/function/invocations, which answers as Lambda's invoke API does.
+///
+/// The function runs as in Lambda: one event at a time, 10 seconds for init, killed with all that it started when
+/// it times out, started again with the next event. It gets Lambda's environment variables and those of --env, and
+/// none of yours.
+#[derive(Debug, Parser)]
+#[command(name = "lambda-local", version)]
+pub struct Options {
+    /// Address to serve HTTP on; anything but a loopback address lets your network call the function
+    #[arg(long, value_name = "IP:PORT", default_value = "127.0.0.1:8080")]
+    pub listen: SocketAddr,
+
+    /// The runtime to start [default: FUNCTION_DIR/bootstrap, else /opt/bootstrap: Lambda's order]
+    #[arg(long, value_name = "PATH")]
+    pub bootstrap: Option<PathBuf>,
+
+    /// What the function is configured to run (_HANDLER)
+    #[arg(long, default_value = "index.php")]
+    pub handler: String,
+
+    /// Seconds that one invocation may take, 1 to 900
+    #[arg(long, value_name = "SECONDS", default_value_t = 30, value_parser = clap::value_parser!(u16).range(1..=900))]
+    pub timeout: u16,
+
+    /// Memory in MB that the function is told it has, 128 to 10240; it is reported, not enforced
+    #[arg(long, value_name = "MB", default_value_t = 1024, value_parser = clap::value_parser!(u16).range(128..=10240))]
+    pub memory: u16,
+
+    /// Environment variable of the function; may be repeated, and wins over Lambda's own
+    #[arg(long, value_name = "KEY=VALUE", value_parser = key_value)]
+    pub env: Vec<(String, String)>,
+
+    /// Folder of the function, what Lambda has in /var/task
+    pub function_dir: PathBuf,
+}
+
+fn key_value(argument: &str) -> Result<(String, String), String> {
+    match argument.split_once('=') {
+        Some((key, value)) if !key.is_empty() => Ok((key.to_owned(), value.to_owned())),
+        _ => Err("write it as KEY=VALUE".to_owned()),
+    }
+}
+
+/// A function whose folder and bootstrap exist.
+#[derive(Clone, Debug)]
+pub struct Function {
+    /// `LAMBDA_TASK_ROOT`, absolute.
+    pub root: PathBuf,
+    /// The executable to start, absolute.
+    pub bootstrap: PathBuf,
+    /// `_HANDLER`.
+    pub handler: String,
+    /// How long one invocation may take.
+    pub timeout: Duration,
+    /// How long init may take before it is broken off; Lambda gives 10 seconds.
+    pub init_limit: Duration,
+    /// Configured memory in MB.
+    pub memory: u16,
+    /// The user's environment variables.
+    pub env: Vec<(String, String)>,
+}
+
+impl TryFrom<Options> for Function {
+    type Error = SetupError;
+
+    fn try_from(options: Options) -> Result<Self, SetupError> {
+        let folder = options.function_dir;
+        let root = match folder.canonicalize() {
+            Ok(root) if root.is_dir() => root,
+            Ok(_) => {
+                return Err(SetupError::FunctionDir {
+                    folder,
+                    source: io::ErrorKind::NotADirectory.into(),
+                });
+            }
+            Err(source) => return Err(SetupError::FunctionDir { folder, source }),
+        };
+        let candidates = match options.bootstrap {
+            Some(path) => vec![path],
+            None => vec![root.join("bootstrap"), PathBuf::from(LAYER_BOOTSTRAP)],
+        };
+        let Some(found) = candidates.iter().find(|path| path.is_file()) else {
+            return Err(SetupError::NoBootstrap {
+                looked_in: candidates,
+            });
+        };
+        if !is_executable(found) {
+            return Err(SetupError::NotExecutable {
+                bootstrap: found.clone(),
+            });
+        }
+        let bootstrap = found
+            .canonicalize()
+            .map_err(|_| SetupError::NotExecutable {
+                bootstrap: found.clone(),
+            })?;
+        Ok(Self {
+            root,
+            bootstrap,
+            handler: options.handler,
+            timeout: Duration::from_secs(options.timeout.into()),
+            init_limit: Duration::from_secs(10),
+            memory: options.memory,
+            env: options.env,
+        })
+    }
+}
+
+fn is_executable(path: &Path) -> bool {
+    path.metadata()
+        .is_ok_and(|metadata| metadata.permissions().mode() & 0o111 != 0)
+}
+
+/// Why nothing could be started. The caller prints it and exits; each message ends in what to do.
+#[derive(Debug)]
+pub enum SetupError {
+    /// The function's folder is missing or is no folder.
+    FunctionDir {
+        /// As it was written on the command line.
+        folder: PathBuf,
+        /// Why it could not be used.
+        source: io::Error,
+    },
+    /// There is no bootstrap in any of the places.
+    NoBootstrap {
+        /// Every place, in order.
+        looked_in: Vec<PathBuf>,
+    },
+    /// The bootstrap has no execute permission.
+    NotExecutable {
+        /// The file.
+        bootstrap: PathBuf,
+    },
+    /// The address could not be opened.
+    Listen {
+        /// What `--listen` said.
+        address: SocketAddr,
+        /// Why not.
+        source: io::Error,
+    },
+}
+
+impl fmt::Display for SetupError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::FunctionDir { folder, source } => write!(
+                f,
+                "{} cannot be used as the function's folder ({source}): give the folder that you would deploy",
+                folder.display()
+            ),
+            Self::NoBootstrap { looked_in } => {
+                let places: Vec<_> = looked_in
+                    .iter()
+                    .map(|path| path.display().to_string())
+                    .collect();
+                write!(
+                    f,
+                    "no bootstrap at {}: name one with --bootstrap PATH",
+                    places.join(" or ")
+                )
+            }
+            Self::NotExecutable { bootstrap } => {
+                let path = bootstrap.display();
+                write!(
+                    f,
+                    "{path} is not executable, and Lambda would refuse it too: run chmod +x {path}"
+                )
+            }
+            Self::Listen { address, source } if source.kind() == io::ErrorKind::AddrInUse => {
+                write!(
+                    f,
+                    "port {} is taken by another program: stop that, or choose a port with --listen {}:PORT",
+                    address.port(),
+                    address.ip()
+                )
+            }
+            Self::Listen { address, source } => {
+                write!(
+                    f,
+                    "cannot listen on {address} ({source}): choose an address of this machine with --listen"
+                )
+            }
+        }
+    }
+}
+
+impl Error for SetupError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        match self {
+            Self::FunctionDir { source, .. } | Self::Listen { source, .. } => Some(source),
+            Self::NoBootstrap { .. } | Self::NotExecutable { .. } => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use clap::CommandFactory;
+
+    use super::*;
+
+    fn function(arguments: &[&str]) -> Result<Function, SetupError> {
+        Function::try_from(
+            Options::try_parse_from([&["lambda-local"], arguments].concat()).unwrap(),
+        )
+    }
+
+    #[test]
+    fn command_line_is_consistent() {
+        Options::command().debug_assert();
+    }
+
+    #[test]
+    fn env_may_be_repeated_and_values_may_hold_equal_signs() {
+        let options =
+            Options::try_parse_from(["lambda-local", "--env", "A=b=c", "--env", "D=", "."])
+                .unwrap();
+        assert_eq!(
+            options.env,
+            [("A".into(), "b=c".into()), ("D".into(), String::new())]
+        );
+        assert!(Options::try_parse_from(["lambda-local", "--env", "A", "."]).is_err());
+        assert!(Options::try_parse_from(["lambda-local", "--env", "=A", "."]).is_err());
+    }
+
+    #[test]
+    fn a_missing_folder_is_named() {
+        let error = function(&["/no/such/folder"]).unwrap_err().to_string();
+        assert!(
+            error.starts_with("/no/such/folder cannot be used"),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn the_bootstrap_of_the_function_is_found_and_must_be_executable() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().to_str().unwrap();
+        let bootstrap = folder.path().join("bootstrap");
+        let missing = function(&["--bootstrap", bootstrap.to_str().unwrap(), path]).unwrap_err();
+        assert!(
+            missing.to_string().contains("--bootstrap PATH"),
+            "{missing}"
+        );
+
+        fs::write(&bootstrap, "#!/bin/sh\n").unwrap();
+        let plain = function(&[path]).unwrap_err();
+        assert!(plain.to_string().contains("chmod +x"), "{plain}");
+
+        fs::set_permissions(&bootstrap, fs::Permissions::from_mode(0o755)).unwrap();
+        assert_eq!(
+            function(&[path]).unwrap().bootstrap,
+            bootstrap.canonicalize().unwrap()
+        );
+    }
+}

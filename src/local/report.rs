@@ -1,0 +1,232 @@
+//! The lines that Lambda itself writes into a function's log, in its text format.
+
+use std::{
+    fmt::Write,
+    os::unix::process::ExitStatusExt,
+    process::ExitStatus,
+    time::{Duration, SystemTime},
+};
+
+use crate::local::invocation::Failure;
+
+/// How an invocation or an init ended, where that was not well.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Status {
+    Timeout,
+    Error { error_type: String },
+}
+
+impl Status {
+    fn append_to(&self, line: &mut String) {
+        // Writing to a String cannot fail.
+        let _ = match self {
+            Self::Timeout => write!(line, "\tStatus: timeout"),
+            Self::Error { error_type } => write!(line, "\tStatus: error\tError Type: {error_type}"),
+        };
+    }
+}
+
+/// Whether the init was the first one, or came with an invocation because that had failed.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Phase {
+    Init,
+    Invoke,
+}
+
+pub(crate) fn start(request_id: &str) -> String {
+    format!("START RequestId: {request_id} Version: $LATEST")
+}
+
+pub(crate) fn end(request_id: &str) -> String {
+    format!("END RequestId: {request_id}")
+}
+
+/// What a REPORT line tells of one invocation.
+#[derive(Debug)]
+pub(crate) struct Report<'a> {
+    pub(crate) request_id: &'a str,
+    pub(crate) duration: Duration,
+    /// Configured, in MB.
+    pub(crate) memory_size: u16,
+    /// Most memory used, in bytes.
+    pub(crate) memory_used: u64,
+    /// Of the sandbox's first invocation; billed with it (since August 2025 for every kind of function).
+    pub(crate) init_duration: Option<Duration>,
+    pub(crate) status: Option<Status>,
+}
+
+impl Report<'_> {
+    pub(crate) fn line(&self) -> String {
+        let billed = (self.duration + self.init_duration.unwrap_or_default())
+            .as_nanos()
+            .div_ceil(1_000_000);
+        let mut line = format!(
+            "REPORT RequestId: {}\tDuration: {:.2} ms\tBilled Duration: {billed} ms\tMemory Size: {} MB\tMax Memory Used: {} MB",
+            self.request_id,
+            milliseconds(self.duration),
+            self.memory_size,
+            self.memory_used.div_ceil(1 << 20),
+        );
+        if let Some(init) = self.init_duration {
+            let _ = write!(line, "\tInit Duration: {:.2} ms", milliseconds(init));
+        }
+        if let Some(status) = &self.status {
+            status.append_to(&mut line);
+        }
+        line
+    }
+}
+
+pub(crate) fn init_report(duration: Duration, phase: Phase, status: &Status) -> String {
+    let phase = match phase {
+        Phase::Init => "init",
+        Phase::Invoke => "invoke",
+    };
+    let mut line = format!(
+        "INIT_REPORT Init Duration: {:.2} ms\tPhase: {phase}",
+        milliseconds(duration)
+    );
+    status.append_to(&mut line);
+    line
+}
+
+/// The line in the log; the caller gets [`timed_out`].
+pub(crate) fn timed_out_line(now: SystemTime, request_id: &str, timeout: Duration) -> String {
+    let now = humantime::format_rfc3339_millis(now);
+    format!(
+        "{now} {request_id} Task timed out after {:.2} seconds",
+        timeout.as_secs_f64()
+    )
+}
+
+pub(crate) fn timed_out(request_id: &str, timeout: Duration) -> Failure {
+    let message = format!(
+        "RequestId: {request_id} Error: Task timed out after {:.2} seconds",
+        timeout.as_secs_f64()
+    );
+    Failure::new("Sandbox.Timedout", &message)
+}
+
+pub(crate) fn exited(request_id: &str, exit: ExitStatus) -> Failure {
+    let how = match (exit.code(), exit.signal()) {
+        (Some(0), _) => "Runtime exited without providing a reason".to_owned(),
+        (Some(code), _) => format!("Runtime exited with error: exit status {code}"),
+        (None, Some(signal)) => {
+            format!("Runtime exited with error: signal: {}", signal_name(signal))
+        }
+        (None, None) => format!("Runtime exited with error: {exit}"),
+    };
+    Failure::new(
+        "Runtime.ExitError",
+        &format!("RequestId: {request_id} Error: {how}"),
+    )
+}
+
+/// The words that Lambda uses, those of the Go runtime.
+fn signal_name(signal: i32) -> String {
+    match signal {
+        1 => "hangup".into(),
+        2 => "interrupt".into(),
+        3 => "quit".into(),
+        4 => "illegal instruction".into(),
+        6 => "aborted".into(),
+        7 => "bus error".into(),
+        8 => "floating point exception".into(),
+        9 => "killed".into(),
+        11 => "segmentation fault".into(),
+        13 => "broken pipe".into(),
+        14 => "alarm clock".into(),
+        15 => "terminated".into(),
+        other => format!("signal {other}"),
+    }
+}
+
+fn milliseconds(duration: Duration) -> f64 {
+    duration.as_secs_f64() * 1000.0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn report() -> Report<'static> {
+        Report {
+            request_id: "id",
+            duration: Duration::from_micros(1234),
+            memory_size: 1024,
+            memory_used: 31 * (1 << 20) - 5,
+            init_duration: None,
+            status: None,
+        }
+    }
+
+    #[test]
+    fn report_lines() {
+        assert_eq!(
+            report().line(),
+            "REPORT RequestId: id\tDuration: 1.23 ms\tBilled Duration: 2 ms\tMemory Size: 1024 MB\tMax Memory Used: 31 MB"
+        );
+        let first = Report {
+            init_duration: Some(Duration::from_millis(100)),
+            ..report()
+        };
+        assert!(
+            first.line().contains("\tBilled Duration: 102 ms\t"),
+            "{}",
+            first.line()
+        );
+        assert!(
+            first
+                .line()
+                .ends_with("\tMax Memory Used: 31 MB\tInit Duration: 100.00 ms"),
+            "{}",
+            first.line()
+        );
+        let late = Report {
+            status: Some(Status::Timeout),
+            ..report()
+        };
+        assert!(
+            late.line()
+                .ends_with("\tMax Memory Used: 31 MB\tStatus: timeout"),
+            "{}",
+            late.line()
+        );
+    }
+
+    #[test]
+    fn init_report_lines() {
+        let status = Status::Error {
+            error_type: "Runtime.ExitError".into(),
+        };
+        assert_eq!(
+            init_report(Duration::from_millis(10), Phase::Init, &status),
+            "INIT_REPORT Init Duration: 10.00 ms\tPhase: init\tStatus: error\tError Type: Runtime.ExitError"
+        );
+    }
+
+    #[test]
+    fn exits_in_the_words_of_lambda() {
+        let message =
+            |raw| String::from_utf8(exited("id", ExitStatus::from_raw(raw)).body.to_vec()).unwrap();
+        assert!(
+            message(3 << 8)
+                .contains("RequestId: id Error: Runtime exited with error: exit status 3\"")
+        );
+        assert!(message(9).contains("Runtime exited with error: signal: killed\""));
+        assert!(message(0).contains("Runtime exited without providing a reason\""));
+    }
+
+    #[test]
+    fn time_outs_in_the_words_of_lambda() {
+        let three = Duration::from_secs(3);
+        assert_eq!(
+            timed_out("id", three).body,
+            r#"{"errorType":"Sandbox.Timedout","errorMessage":"RequestId: id Error: Task timed out after 3.00 seconds"}"#
+        );
+        assert_eq!(
+            timed_out_line(SystemTime::UNIX_EPOCH, "id", three),
+            "1970-01-01T00:00:00.000Z id Task timed out after 3.00 seconds"
+        );
+    }
+}

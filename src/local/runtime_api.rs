@@ -1,0 +1,360 @@
+//! The Runtime API over HTTP: each request becomes a [`Call`] for the sandbox, its reply the response.
+
+use axum::{
+    Router,
+    body::Body,
+    extract::{Path, Request, State},
+    http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header::CONTENT_TYPE},
+    response::{IntoResponse, Response as HttpResponse},
+    routing::{any, get, post},
+};
+use bytes::Bytes;
+use tokio::sync::{mpsc, oneshot};
+
+use crate::local::{
+    body::{self, Collected, PAYLOAD_LIMIT},
+    invocation::{Failure, Outcome, Response},
+    log::Log,
+    protocol::{Call, Handover, Refusal},
+};
+
+/// How much of a streamed answer is taken, as in Lambda.
+const STREAM_LIMIT: usize = 200 << 20;
+
+const ERROR_TYPE: HeaderName = HeaderName::from_static("lambda-runtime-function-error-type");
+const ERROR_BODY: HeaderName = HeaderName::from_static("lambda-runtime-function-error-body");
+const RESPONSE_MODE: HeaderName = HeaderName::from_static("lambda-runtime-function-response-mode");
+const INVOCATION_ID: HeaderName = HeaderName::from_static("lambda-runtime-invocation-id");
+/// The media type of an answer that begins with a prelude.
+const HTTP_INTEGRATION: &str = "application/vnd.awslambda.http-integration-response";
+
+#[derive(Clone)]
+struct Api {
+    calls: mpsc::UnboundedSender<Call>,
+    log: Log,
+}
+
+/// The routes of version 2018-06-01; what is called on them comes out of the receiver.
+pub(crate) fn router(log: Log) -> (Router, mpsc::UnboundedReceiver<Call>) {
+    let (calls, receiver) = mpsc::unbounded_channel();
+    let runtime = Router::new()
+        .route("/invocation/next", get(next))
+        .route("/invocation/{id}/response", post(response))
+        .route("/invocation/{id}/error", post(error))
+        .route("/init/error", post(init_error))
+        .route("/restore/{*call}", any(restore));
+    let router = Router::new()
+        .nest("/2018-06-01/runtime", runtime)
+        .with_state(Api { calls, log });
+    (router, receiver)
+}
+
+async fn next(State(api): State<Api>) -> HttpResponse {
+    let (reply, handover) = oneshot::channel();
+    match api.call(Call::Next { reply }, handover).await {
+        Ok(handover) => event(handover),
+        Err(refusal) => refusal.into_response(),
+    }
+}
+
+fn event(handover: Handover) -> HttpResponse {
+    let Handover {
+        invocation,
+        deadline_ms,
+    } = handover;
+    let mut response = HttpResponse::new(Body::from(invocation.event));
+    let headers = response.headers_mut();
+    let mut set = |name: &'static str, value: HeaderValue| {
+        headers.insert(HeaderName::from_static(name), value)
+    };
+    set("content-type", HeaderValue::from_static("application/json"));
+    set(
+        "lambda-runtime-aws-request-id",
+        ascii(&invocation.request_id),
+    );
+    set(
+        "lambda-runtime-invocation-id",
+        ascii(&invocation.invocation_id),
+    );
+    set(
+        "lambda-runtime-deadline-ms",
+        ascii(&deadline_ms.to_string()),
+    );
+    set(
+        "lambda-runtime-invoked-function-arn",
+        HeaderValue::from_static("arn:aws:lambda:us-east-1:012345678912:function:function"),
+    );
+    set("lambda-runtime-trace-id", invocation.trace_id);
+    if let Some(context) = invocation.client_context {
+        set("lambda-runtime-client-context", context);
+    }
+    if let Some(tenant) = invocation.tenant_id {
+        set("lambda-runtime-aws-tenant-id", tenant);
+    }
+    response
+}
+
+fn ascii(text: &str) -> HeaderValue {
+    HeaderValue::from_str(text).expect("ids and numbers are ASCII")
+}
+
+async fn response(
+    State(api): State<Api>,
+    Path(id): Path<String>,
+    request: Request,
+) -> HttpResponse {
+    let (parts, body) = request.into_parts();
+    let streams = match parts.headers.get(RESPONSE_MODE).map(HeaderValue::as_bytes) {
+        None => false,
+        Some(b"streaming") => true,
+        Some(_) => {
+            let failure = Failure::new("Runtime.InvalidResponseModeHeader", "");
+            let refusal = Refusal {
+                status: StatusCode::BAD_REQUEST,
+                error_type: "InvalidFunctionResponseMode",
+                message: "Invalid function response mode".to_owned(),
+            };
+            return api
+                .answer(id, &parts.headers, Outcome::Failure(failure), Err(refusal))
+                .await;
+        }
+    };
+    let limit = if streams { STREAM_LIMIT } else { PAYLOAD_LIMIT };
+    match body::collect(body, limit).await {
+        // The runtime died or gave up in the middle; the sandbox learns of its end, or of the deadline's.
+        Err(error) => {
+            api.log
+                .note(format_args!("the body of /response broke off: {error}"));
+            Refusal::truncated().into_response()
+        }
+        Ok(Collected::TooLarge { size }) => {
+            api.log.note(format_args!(
+                "{id}: the answer has {size} bytes, and Lambda takes {limit}: send less, or stream it"
+            ));
+            let message = format!(
+                "Response payload size exceeded maximum allowed payload size ({limit} bytes)."
+            );
+            let failure = Failure::new("Function.ResponseSizeTooLarge", &message);
+            let refusal = Refusal {
+                status: StatusCode::PAYLOAD_TOO_LARGE,
+                error_type: "RequestEntityTooLarge",
+                message: format!("Exceeded maximum allowed payload size ({limit} bytes)."),
+            };
+            api.answer(id, &parts.headers, Outcome::Failure(failure), Err(refusal))
+                .await
+        }
+        Ok(Collected::Whole { bytes, trailers }) => {
+            let outcome = match trailers.get(ERROR_TYPE) {
+                Some(error_type) if streams => {
+                    Outcome::Failure(api.broken_stream(error_type, &trailers))
+                }
+                _ => {
+                    let media_type = parts.headers.get(CONTENT_TYPE).map(HeaderValue::as_bytes);
+                    let has_prelude = streams && media_type == Some(HTTP_INTEGRATION.as_bytes());
+                    Outcome::Response(Response {
+                        body: bytes,
+                        has_prelude,
+                    })
+                }
+            };
+            api.answer(id, &parts.headers, outcome, Ok(())).await
+        }
+    }
+}
+
+async fn error(State(api): State<Api>, Path(id): Path<String>, request: Request) -> HttpResponse {
+    let (parts, body) = request.into_parts();
+    match api.failure(&parts.headers, body).await {
+        Ok(failure) => {
+            api.answer(id, &parts.headers, Outcome::Failure(failure), Ok(()))
+                .await
+        }
+        Err(refusal) => refusal.into_response(),
+    }
+}
+
+async fn init_error(State(api): State<Api>, request: Request) -> HttpResponse {
+    let (parts, body) = request.into_parts();
+    let failure = match api.failure(&parts.headers, body).await {
+        Ok(failure) => failure,
+        Err(refusal) => return refusal.into_response(),
+    };
+    let (reply, verdict) = oneshot::channel();
+    accepted(api.call(Call::InitError { failure, reply }, verdict).await)
+}
+
+async fn restore() -> HttpResponse {
+    let message =
+        "lambda-local does not take snapshots: AWS_LAMBDA_INITIALIZATION_TYPE is on-demand"
+            .to_owned();
+    Refusal {
+        status: StatusCode::NOT_FOUND,
+        error_type: "NotSupported",
+        message,
+    }
+    .into_response()
+}
+
+impl Api {
+    async fn call<T>(
+        &self,
+        call: Call,
+        reply: oneshot::Receiver<Result<T, Refusal>>,
+    ) -> Result<T, Refusal> {
+        // Both fail when the sandbox is over: the caller outlived it by a moment.
+        self.calls.send(call).map_err(|_| Refusal::gone())?;
+        reply.await.unwrap_or_else(|_| Err(Refusal::gone()))
+    }
+
+    async fn answer(
+        &self,
+        request_id: String,
+        headers: &HeaderMap,
+        outcome: Outcome,
+        verdict: Result<(), Refusal>,
+    ) -> HttpResponse {
+        let invocation_id = headers
+            .get(INVOCATION_ID)
+            .map(|echo| String::from_utf8_lossy(echo.as_bytes()).into_owned());
+        let (reply, receiver) = oneshot::channel();
+        let id = request_id.clone();
+        let result = self
+            .call(
+                Call::Answer {
+                    request_id,
+                    invocation_id,
+                    outcome,
+                    verdict,
+                    reply,
+                },
+                receiver,
+            )
+            .await;
+        if let Err(refusal) = &result {
+            self.log.note(format_args!(
+                "{id}: answer refused with {}: {}",
+                refusal.status, refusal.message
+            ));
+        }
+        accepted(result)
+    }
+
+    async fn failure(&self, headers: &HeaderMap, body: Body) -> Result<Failure, Refusal> {
+        let error_type = self.error_type(headers.get(ERROR_TYPE));
+        match body::collect(body, PAYLOAD_LIMIT).await {
+            Ok(Collected::Whole { bytes, .. }) if bytes.is_empty() => {
+                Ok(Failure::new(&error_type, ""))
+            }
+            Ok(Collected::Whole { bytes, .. }) => Ok(Failure {
+                error_type,
+                body: bytes,
+            }),
+            Ok(Collected::TooLarge { size }) => {
+                self.log.note(format_args!(
+                    "an error of {size} bytes was cut: Lambda takes {PAYLOAD_LIMIT}"
+                ));
+                Ok(Failure::new(&error_type, "the error itself was too large"))
+            }
+            Err(error) => {
+                self.log
+                    .note(format_args!("the body of an error broke off: {error}"));
+                Err(Refusal::truncated())
+            }
+        }
+    }
+
+    /// The error of a stream that failed half-way, from its trailers; the body is base64 there.
+    fn broken_stream(&self, error_type: &HeaderValue, trailers: &HeaderMap) -> Failure {
+        let error_type = self.error_type(Some(error_type));
+        let body = trailers
+            .get(ERROR_BODY)
+            .and_then(|body| base64_simd::STANDARD.decode_to_vec(body.as_bytes()).ok());
+        match body {
+            Some(body) => Failure {
+                error_type,
+                body: Bytes::from(body),
+            },
+            None => Failure::new(
+                &error_type,
+                "the stream was broken off without a readable error body",
+            ),
+        }
+    }
+
+    /// Lambda passes `Runtime.Name` and `Function.Name` on and calls everything else `Runtime.Unknown`.
+    fn error_type(&self, header: Option<&HeaderValue>) -> String {
+        let given = header
+            .map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned())
+            .unwrap_or_default();
+        if is_error_type(&given) {
+            return given;
+        }
+        self.log.note(format_args!(
+            "the error type {given:?} is reported as Runtime.Unknown: send {ERROR_TYPE}: Runtime.Name or Function.Name"
+        ));
+        "Runtime.Unknown".to_owned()
+    }
+}
+
+/// `(Runtime|Function)\.[A-Z][A-Za-z]+`
+fn is_error_type(text: &str) -> bool {
+    let name = text
+        .strip_prefix("Runtime.")
+        .or_else(|| text.strip_prefix("Function."))
+        .unwrap_or_default();
+    name.len() > 1
+        && name.starts_with(|first: char| first.is_ascii_uppercase())
+        && name.bytes().all(|byte| byte.is_ascii_alphabetic())
+}
+
+fn accepted(result: Result<(), Refusal>) -> HttpResponse {
+    match result {
+        Ok(()) => (StatusCode::ACCEPTED, json(), r#"{"status":"OK"}"#).into_response(),
+        Err(refusal) => refusal.into_response(),
+    }
+}
+
+fn json() -> [(HeaderName, &'static str); 1] {
+    [(CONTENT_TYPE, "application/json")]
+}
+
+impl Refusal {
+    fn truncated() -> Self {
+        Self {
+            status: StatusCode::BAD_REQUEST,
+            error_type: "TruncatedHTTPRequest",
+            message: "HTTP request detected as truncated".to_owned(),
+        }
+    }
+}
+
+impl IntoResponse for Refusal {
+    fn into_response(self) -> HttpResponse {
+        let body = Failure::new(self.error_type, &self.message).body;
+        (self.status, json(), body).into_response()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn error_types() {
+        for valid in ["Runtime.ExitError", "Function.Exception", "Runtime.Ab"] {
+            assert!(is_error_type(valid), "{valid}");
+        }
+        for invalid in [
+            "",
+            "Runtime.",
+            "Runtime.A",
+            "Runtime.exit",
+            "Function.A1",
+            "App.Error",
+            "Runtime.A.B",
+            "RuntimeException",
+        ] {
+            assert!(!is_error_type(invalid), "{invalid}");
+        }
+    }
+}

@@ -1,0 +1,190 @@
+//! One sandbox: a bootstrap, what it writes, and a Runtime API that is its alone.
+//!
+//! Each sandbox has a port of its own. What a killed one still had on its way can therefore never be taken for a
+//! call of the next one.
+
+use std::{
+    io,
+    net::Ipv4Addr,
+    path::Path,
+    process::{Command, ExitStatus, Stdio},
+    time::Duration,
+};
+
+use axum::serve::ListenerExt;
+use tokio::{net::TcpListener, sync::mpsc, task::AbortHandle, time::timeout};
+
+use crate::local::{
+    invocation::{self, Failure, Outcome},
+    log::Log,
+    options::Function,
+    output::Output,
+    process::Process,
+    protocol::{self, Call, Handover, Protocol},
+    runtime_api,
+};
+
+/// How long the bootstrap may take for its end at Ctrl-C, before it is killed; Lambda gives a runtime 300 ms.
+const SHUTDOWN: Duration = Duration::from_millis(500);
+
+pub(crate) struct Sandbox {
+    process: Process,
+    output: Output,
+    protocol: Protocol,
+    calls: mpsc::UnboundedReceiver<Call>,
+    server: AbortHandle,
+}
+
+/// What happens in a sandbox.
+#[derive(Debug)]
+pub(crate) enum Event {
+    /// The runtime waits for an invocation.
+    Ready,
+    /// The invocation in flight has its outcome.
+    Answered(Outcome),
+    /// The runtime reported that it cannot start.
+    InitFailed(Failure),
+    /// The bootstrap ended.
+    Exited(ExitStatus),
+}
+
+impl Sandbox {
+    /// Starts the bootstrap.
+    pub(crate) async fn start(function: &Function, log: &Log) -> io::Result<Self> {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
+        let address = listener.local_addr()?;
+        let log_stream = format!("[$LATEST]{}", invocation::random_hex()?);
+        let (output, write_end) = Output::new(log.clone())?;
+        let mut command = Command::new(&function.bootstrap);
+        command
+            .current_dir(&function.root)
+            .env_clear()
+            .envs(environment(function))
+            // Not the user's to choose: what the runtime talks to, and what its processes are recognised by.
+            .env("AWS_LAMBDA_RUNTIME_API", address.to_string())
+            .env("AWS_LAMBDA_LOG_STREAM_NAME", &log_stream)
+            .stdin(Stdio::null())
+            .stdout(write_end.try_clone()?)
+            .stderr(write_end);
+        let process = Process::start(
+            &mut command,
+            format!("AWS_LAMBDA_LOG_STREAM_NAME={log_stream}"),
+        )?;
+        let (router, calls) = runtime_api::router(log.clone());
+        let listener = listener.tap_io(|stream| {
+            // Best effort: without it an answer is only later, not wrong.
+            let _ = stream.set_nodelay(true);
+        });
+        let server =
+            tokio::spawn(async move { axum::serve(listener, router).await }).abort_handle();
+        Ok(Self {
+            process,
+            output,
+            protocol: Protocol::default(),
+            calls,
+            server,
+        })
+    }
+
+    /// Waits for the next event; the output is handed on meanwhile. Cancel-safe, as each branch is.
+    pub(crate) async fn event(&mut self) -> Event {
+        loop {
+            let call = tokio::select! {
+                // In this order: what the bootstrap wrote and called before its end counts.
+                biased;
+                never = self.output.forward() => never,
+                Some(call) = self.calls.recv() => call,
+                exit = self.process.wait() => match exit {
+                    Ok(status) => return Event::Exited(status),
+                    Err(error) => {
+                        // waitpid fails for a child that somebody else has waited for; nothing here does.
+                        let message = format!("cannot wait for the bootstrap: {error}");
+                        return Event::InitFailed(Failure::new("Runtime.Unknown", &message));
+                    }
+                },
+            };
+            match self.protocol.take(call) {
+                Some(protocol::Event::Ready) => return Event::Ready,
+                Some(protocol::Event::Answered(outcome)) => return Event::Answered(outcome),
+                Some(protocol::Event::InitFailed(failure)) => return Event::InitFailed(failure),
+                None => {}
+            }
+        }
+    }
+
+    /// Whether the runtime waits for an invocation.
+    pub(crate) fn is_ready(&self) -> bool {
+        self.protocol.is_ready()
+    }
+
+    /// Gives the runtime an invocation; it comes back when the runtime has gone from `/next`.
+    pub(crate) fn hand_over(&mut self, handover: Handover) -> Option<Handover> {
+        self.protocol.hand_over(handover)
+    }
+
+    /// Hands on what was written up to now, so that it stands before the lines that end an invocation.
+    pub(crate) fn drain_output(&mut self) {
+        self.output.drain();
+    }
+
+    /// Estimated peak of the memory of all processes, in bytes.
+    pub(crate) fn memory(&self) -> u64 {
+        self.process.memory()
+    }
+
+    /// Kills everything, after a time-out, a failed init or the bootstrap's end.
+    pub(crate) async fn kill(mut self) {
+        self.protocol.time_out();
+        self.process.kill_all().await;
+        self.output.finish();
+        self.server.abort();
+    }
+
+    /// Lets the bootstrap end by itself for a moment, then kills what is left.
+    pub(crate) async fn stop(mut self) {
+        self.process.terminate();
+        let exited = async { while !matches!(self.event().await, Event::Exited(_)) {} };
+        // Being late is no error: the kill follows either way.
+        let _ = timeout(SHUTDOWN, exited).await;
+        self.kill().await;
+    }
+}
+
+/// Lambda's environment variables, then the user's. Nothing of lambda-local's own environment is inherited: a function
+/// that works here only because of the developer's shell would fail in Lambda.
+fn environment(function: &Function) -> Vec<(String, String)> {
+    let root = function.root.display();
+    let lambda = [
+        ("_HANDLER", function.handler.clone()),
+        ("LAMBDA_TASK_ROOT", root.to_string()),
+        ("LAMBDA_RUNTIME_DIR", "/var/runtime".to_owned()),
+        ("AWS_LAMBDA_FUNCTION_NAME", "function".to_owned()),
+        ("AWS_LAMBDA_FUNCTION_VERSION", "$LATEST".to_owned()),
+        (
+            "AWS_LAMBDA_FUNCTION_MEMORY_SIZE",
+            function.memory.to_string(),
+        ),
+        (
+            "AWS_LAMBDA_LOG_GROUP_NAME",
+            "/aws/lambda/function".to_owned(),
+        ),
+        ("AWS_LAMBDA_INITIALIZATION_TYPE", "on-demand".to_owned()),
+        ("AWS_REGION", "us-east-1".to_owned()),
+        ("AWS_DEFAULT_REGION", "us-east-1".to_owned()),
+        ("TZ", ":UTC".to_owned()),
+        ("LANG", "en_US.UTF-8".to_owned()),
+        ("PATH", "/usr/local/bin:/usr/bin/:/bin:/opt/bin".to_owned()),
+        (
+            "LD_LIBRARY_PATH",
+            format!(
+                "/lib64:/usr/lib64:/var/runtime:/var/runtime/lib:{root}:{}:/opt/lib",
+                Path::new(&function.root).join("lib").display()
+            ),
+        ),
+    ];
+    lambda
+        .into_iter()
+        .map(|(key, value)| (key.to_owned(), value))
+        .chain(function.env.iter().cloned())
+        .collect()
+}

@@ -1,0 +1,196 @@
+//! A slot: one worker of php-fpm and the connection to it. An invocation has a slot for itself.
+
+use std::borrow::Cow;
+use std::rc::Rc;
+
+use tokio::time::{Instant, timeout_at};
+
+use crate::cgi::params::Params;
+use crate::failure::Failure;
+use crate::fastcgi::connection::{Connection, Error};
+use crate::fastcgi::record::{ParamTooLong, Part, encode_request};
+use crate::fpm::master_line::WorkerExit;
+use crate::fpm::settings::PING_PATH;
+use crate::fpm::{Fpm, StartError};
+use crate::log::Context;
+
+/// One worker and the connection to it.
+pub struct Slot {
+    fpm: Rc<Fpm>,
+    index: usize,
+    connection: Option<Connection>,
+    /// Requests that the present worker has answered.
+    served: u64,
+}
+
+impl Slot {
+    /// The slot with this number; nothing is connected yet.
+    pub fn new(fpm: Rc<Fpm>, index: usize) -> Slot {
+        Slot { fpm, index, connection: None, served: 0 }
+    }
+
+    /// Makes sure that php-fpm runs and that the worker is idle: it has answered on the connection that the next request takes.
+    ///
+    /// Cheap when nothing happened since the last time. An error means that php-fpm cannot be started.
+    pub async fn ready(&mut self) -> Result<(), Failure> {
+        loop {
+            if !self.fpm.is_running() {
+                self.connection = None;
+                self.fpm.ensure_running().await.map_err(not_started)?;
+            }
+            if self.connection.as_ref().is_some_and(Connection::is_reusable) {
+                return Ok(());
+            }
+            self.connect().await?;
+        }
+    }
+
+    /// PHP's version, once the slot is ready; `None` where php-fpm does not tell.
+    ///
+    /// A php-fpm that hides its version (`expose_php`) is told to show it for one ping.
+    pub async fn php_version(&mut self) -> Option<String> {
+        let shown = self.ping(None).await.ok()?;
+        if shown.is_some() {
+            return shown;
+        }
+        let version = self.ping(Some("expose_php=1")).await.ok()?;
+        self.ping(Some("expose_php=0")).await.ok()?;
+        version
+    }
+
+    /// The connection of a slot that is ready.
+    pub fn connection(&mut self) -> &mut Connection {
+        self.connection.as_mut().expect("ready() connected it")
+    }
+
+    /// Gives the connection up: the next [`Slot::ready`] makes a new one.
+    pub fn disconnect(&mut self) {
+        self.connection = None;
+    }
+
+    /// Whose lines the worker's output is from here on.
+    pub fn set_context(&self, context: Context) {
+        self.fpm.set_context(self.index, context);
+    }
+
+    /// Waits until everything that the worker has written is in the log.
+    pub async fn drain(&self) {
+        self.fpm.drain(self.index).await;
+    }
+
+    /// Waits until php-fpm's master has ended, and says how.
+    pub fn fpm_exited(&self) -> impl Future<Output = String> + use<> {
+        let fpm = self.fpm.clone();
+        async move { fpm.exited().await }
+    }
+
+    /// Kills the worker with everything that it started and drains its output.
+    pub async fn kill(&mut self) {
+        self.connection = None;
+        self.served = 0;
+        self.fpm.kill_worker(self.index).await;
+    }
+
+    /// What became of a worker that closed its connection in mid-request.
+    pub async fn cause_of_death(&mut self) -> Failure {
+        self.connection = None;
+        self.served = 0;
+        let exit = self.fpm.worker_exit(self.index).await;
+        let failure = match exit {
+            _ if !self.fpm.is_running() => Failure::PhpFpmExited(self.fpm.exited().await),
+            Some(WorkerExit::Signal(9, _)) => Failure::OutOfMemory,
+            Some(exit) => Failure::WorkerCrashed(exit.to_string()),
+            None => Failure::WorkerCrashed("closed the connection".to_owned()),
+        };
+        self.fpm.drain(self.index).await;
+        self.fpm.forget_worker(self.index);
+        failure
+    }
+
+    /// Waits until the worker is done with a request that has its answer: `fastcgi_finish_request()` lets a script go on
+    /// behind it. False: it was not done at `deadline`, or died.
+    pub async fn settle(&mut self, deadline: Option<Instant>) -> bool {
+        let pong = async {
+            match &self.connection {
+                Some(connection) if connection.is_reusable() => self.ping(None).await.is_ok(),
+                // waits in the socket's backlog until the worker is free
+                _ => self.connect().await.is_ok(),
+            }
+        };
+        let is_settled = match deadline {
+            Some(deadline) => timeout_at(deadline, pong).await.unwrap_or(false),
+            None => pong.await,
+        };
+        if is_settled {
+            self.served += 1;
+        } else {
+            self.kill().await;
+        }
+        is_settled
+    }
+
+    /// Replaces the worker when it has served so many requests.
+    pub async fn recycle(&mut self, max_requests: Option<u64>) {
+        if max_requests.is_some_and(|max| self.served >= max) {
+            self.kill().await;
+        }
+    }
+
+    /// Connects and waits for the first answer, or for the end of php-fpm.
+    async fn connect(&mut self) -> Result<(), Failure> {
+        self.connection = None;
+        let fpm = self.fpm.clone();
+        let answered = async {
+            self.connection = Some(Connection::open(&self.fpm.socket(self.index)).await?);
+            self.ping(None).await
+        };
+        let answered = tokio::select! {
+            biased;
+            answered = answered => answered.map_err(|error| StartError(error.to_string())),
+            exit = fpm.exited() => Err(StartError(format!("it {exit}"))),
+        };
+        match (self.fpm.start_error(), answered) {
+            (Some(error), _) | (None, Err(error)) => {
+                self.connection = None;
+                Err(not_started(error))
+            }
+            (None, Ok(_)) => {
+                self.fpm.adopt_worker(self.index);
+                Ok(())
+            }
+        }
+    }
+
+    /// Asks the worker itself, without running any PHP; PHP's version where it is shown.
+    async fn ping(&mut self, admin_value: Option<&str>) -> Result<Option<String>, Error> {
+        let pairs = [("SCRIPT_NAME", PING_PATH), ("SCRIPT_FILENAME", PING_PATH), ("REQUEST_METHOD", "GET")];
+        let pairs = pairs.into_iter().chain(admin_value.map(|value| ("PHP_ADMIN_VALUE", value)));
+        let head = encode_request(pairs.map(|(name, value)| (name.as_bytes(), value.as_bytes())));
+        let mut exchange = self.connection().request(head.expect("these are short"), b"");
+        let mut output = Vec::new();
+        loop {
+            match exchange.next().await? {
+                Part::Stdout(bytes) => output.extend_from_slice(bytes),
+                Part::Stderr(_) => {}
+                Part::End => break,
+            }
+        }
+        let output = String::from_utf8_lossy(&output);
+        let version = output.lines().find_map(|line| line.strip_prefix("X-Powered-By: PHP/"));
+        Ok(version.map(str::to_owned))
+    }
+}
+
+/// The request's records up to its body.
+pub fn encode(params: &Params<'_>) -> Result<Vec<u8>, Failure> {
+    let pairs = params.iter().map(|(name, value): &(Cow<'_, [u8]>, Cow<'_, [u8]>)| (&**name, &**value));
+    encode_request(pairs).map_err(|ParamTooLong { name, len }| {
+        Failure::InvalidRequest(format!(
+            "{name} has {len} bytes, and PHP takes 65528 in one variable. Send less in one header or query string."
+        ))
+    })
+}
+
+fn not_started(StartError(text): StartError) -> Failure {
+    Failure::PhpFpmStartFailed(text)
+}
