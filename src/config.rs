@@ -150,16 +150,28 @@ pub struct StatusCodes(Vec<(u16, u16)>);
 impl StatusCodes {
     /// Whether `status` is one of them.
     pub fn contains(&self, status: u16) -> bool {
-        self.0.iter().any(|&(first, last)| (first..=last).contains(&status))
+        self.0
+            .iter()
+            .any(|&(first, last)| (first..=last).contains(&status))
     }
 
     fn parse(text: &str) -> Option<StatusCodes> {
-        let code = |text: &str| text.trim().parse::<u16>().ok().filter(|code| (100..=999).contains(code));
+        let code = |text: &str| {
+            text.trim()
+                .parse::<u16>()
+                .ok()
+                .filter(|code| (100..=999).contains(code))
+        };
         let range = |item: &str| match item.split_once('-') {
-            Some((first, last)) => Some((code(first)?, code(last)?)).filter(|(first, last)| first <= last),
+            Some((first, last)) => {
+                Some((code(first)?, code(last)?)).filter(|(first, last)| first <= last)
+            }
             None => code(item).map(|code| (code, code)),
         };
-        text.split(',').map(range).collect::<Option<Vec<_>>>().map(StatusCodes)
+        text.split(',')
+            .map(range)
+            .collect::<Option<Vec<_>>>()
+            .map(StatusCodes)
     }
 }
 
@@ -174,7 +186,11 @@ pub struct Invalid {
 
 impl std::fmt::Display for Invalid {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}. Correct the function's environment variables.", self.problems.join("; "))
+        write!(
+            f,
+            "{}. Correct the function's environment variables.",
+            self.problems.join("; ")
+        )
     }
 }
 
@@ -186,47 +202,75 @@ impl Config {
         lookup: impl Fn(&str) -> Option<OsString>,
         names: impl Iterator<Item = OsString>,
     ) -> Result<Config, Invalid> {
-        let mut reader = Reader { lookup, problems: Vec::new() };
+        let mut reader = Reader {
+            lookup,
+            problems: Vec::new(),
+        };
         let runtime_api = reader.text("AWS_LAMBDA_RUNTIME_API");
         if runtime_api.is_none() {
             reader.problems.push(
                 "AWS_LAMBDA_RUNTIME_API is not set: this program is started by Lambda, or by lambda-local".into(),
             );
         }
-        let handler = reader.text("_HANDLER").unwrap_or_else(|| "index.php".into());
+        let handler = reader
+            .text("_HANDLER")
+            .unwrap_or_else(|| "index.php".into());
         let config = Config {
-            event_handler: reader.text("PHP_LAMBDA_EVENT_HANDLER").unwrap_or_else(|| handler.clone()),
+            event_handler: reader
+                .text("PHP_LAMBDA_EVENT_HANDLER")
+                .unwrap_or_else(|| handler.clone()),
             handler,
-            task_root: reader.path("LAMBDA_TASK_ROOT").unwrap_or_else(|| "/var/task".into()),
-            slots: reader.parsed("AWS_LAMBDA_MAX_CONCURRENCY", |text| number(text, 1, 1000)).unwrap_or(1) as usize,
-            log_format: reader.parsed("AWS_LAMBDA_LOG_FORMAT", Format::parse).unwrap_or_default(),
-            log_level: reader.parsed("AWS_LAMBDA_LOG_LEVEL", Level::parse).unwrap_or(Level::Trace),
+            task_root: reader
+                .path("LAMBDA_TASK_ROOT")
+                .unwrap_or_else(|| "/var/task".into()),
+            slots: reader
+                .parsed("AWS_LAMBDA_MAX_CONCURRENCY", |text| number(text, 1, 1000))
+                .unwrap_or(1) as usize,
+            log_format: reader
+                .parsed("AWS_LAMBDA_LOG_FORMAT", Format::parse)
+                .unwrap_or_default(),
+            log_level: reader
+                .parsed("AWS_LAMBDA_LOG_LEVEL", Level::parse)
+                .unwrap_or(Level::Trace),
             php_fpm: reader.path("PHP_FPM"),
             // an empty PHP_INI_SCAN_DIR has a meaning of its own in PHP: scan nothing
             ini_scan_dir: (reader.lookup)("PHP_INI_SCAN_DIR"),
             base_path: reader.parsed("PHP_LAMBDA_BASE_PATH", base_path).flatten(),
             timeout_margin: Duration::from_millis(
-                reader.parsed("PHP_LAMBDA_TIMEOUT_MARGIN_MS", |text| number(text, 1, 60_000)).unwrap_or(500),
+                reader
+                    .parsed("PHP_LAMBDA_TIMEOUT_MARGIN_MS", |text| {
+                        number(text, 1, 60_000)
+                    })
+                    .unwrap_or(500),
             ),
             error_status_codes: reader
                 .parsed("PHP_LAMBDA_ERROR_STATUS_CODES", StatusCodes::parse)
                 .unwrap_or_default(),
             max_requests: reader
-                .parsed("PHP_LAMBDA_MAX_REQUESTS", |text| number(text, 0, 1_000_000_000))
+                .parsed("PHP_LAMBDA_MAX_REQUESTS", |text| {
+                    number(text, 0, 1_000_000_000)
+                })
                 .filter(|&requests| requests > 0),
             runtime_api: runtime_api.clone().unwrap_or_default(),
         };
-        reader.parsed("PHP_LAMBDA_INVOKE_MODE", |text| (text == "buffered").then_some(()));
+        reader.parsed("PHP_LAMBDA_INVOKE_MODE", |text| {
+            (text == "buffered").then_some(())
+        });
         reader.unknown_names(names);
         match reader.problems {
             problems if problems.is_empty() => Ok(config),
-            problems => Err(Invalid { runtime_api, problems }),
+            problems => Err(Invalid {
+                runtime_api,
+                problems,
+            }),
         }
     }
 }
 
 fn number(text: &str, least: u64, most: u64) -> Option<u64> {
-    text.parse().ok().filter(|number| (least..=most).contains(number))
+    text.parse()
+        .ok()
+        .filter(|number| (least..=most).contains(number))
 }
 
 /// `/` alone is no prefix.
@@ -242,7 +286,9 @@ struct Reader<L> {
 
 impl<L: Fn(&str) -> Option<OsString>> Reader<L> {
     fn path(&self, name: &str) -> Option<PathBuf> {
-        (self.lookup)(name).filter(|value| !value.is_empty()).map(PathBuf::from)
+        (self.lookup)(name)
+            .filter(|value| !value.is_empty())
+            .map(PathBuf::from)
     }
 
     fn text(&mut self, name: &str) -> Option<String> {
@@ -255,13 +301,19 @@ impl<L: Fn(&str) -> Option<OsString>> Reader<L> {
         if parsed.is_none() {
             let variable = VARIABLES.iter().find(|variable| variable.name == name);
             let allowed = variable.map_or("UTF-8 text", |variable| variable.allowed);
-            self.problems.push(format!("{name} is {value:?}, allowed: {allowed}"));
+            self.problems
+                .push(format!("{name} is {value:?}, allowed: {allowed}"));
         }
         parsed
     }
 
     fn unknown_names(&mut self, names: impl Iterator<Item = OsString>) {
-        let own = || VARIABLES.iter().map(|variable| variable.name).filter(|name| name.starts_with(OWN_PREFIX));
+        let own = || {
+            VARIABLES
+                .iter()
+                .map(|variable| variable.name)
+                .filter(|name| name.starts_with(OWN_PREFIX))
+        };
         let mut unknown: Vec<OsString> = names
             .filter(|name| name.as_encoded_bytes().starts_with(OWN_PREFIX.as_bytes()))
             .filter(|name| !own().any(|known| name == known))
@@ -271,7 +323,9 @@ impl<L: Fn(&str) -> Option<OsString>> Reader<L> {
             let shown = name.to_string_lossy();
             let value = (self.lookup)(&shown).unwrap_or_default();
             let known = own().collect::<Vec<_>>().join(", ");
-            self.problems.push(format!("{shown} is {value:?}, but there is no such variable, allowed: {known}"));
+            self.problems.push(format!(
+                "{shown} is {value:?}, but there is no such variable, allowed: {known}"
+            ));
         }
     }
 }
@@ -283,7 +337,9 @@ mod tests {
     fn read(variables: &[(&str, &str)]) -> Result<Config, Invalid> {
         let lookup = |name: &str| {
             let found = variables.iter().find(|(key, _)| *key == name);
-            found.map(|(_, value)| OsString::from(value)).or((name == "AWS_LAMBDA_RUNTIME_API").then(|| "a:1".into()))
+            found
+                .map(|(_, value)| OsString::from(value))
+                .or((name == "AWS_LAMBDA_RUNTIME_API").then(|| "a:1".into()))
         };
         Config::read(lookup, variables.iter().map(|(key, _)| OsString::from(key)))
     }
@@ -325,7 +381,8 @@ mod tests {
         assert_eq!(config.base_path.as_deref(), Some("/v1"));
         assert_eq!(config.timeout_margin, Duration::from_millis(20));
         assert_eq!(config.max_requests, Some(7));
-        let failing = [499, 500, 501, 502, 503, 504, 505].map(|status| config.error_status_codes.contains(status));
+        let failing = [499, 500, 501, 502, 503, 504, 505]
+            .map(|status| config.error_status_codes.contains(status));
         assert_eq!(failing, [false, true, false, true, true, true, false]);
     }
 
@@ -345,8 +402,15 @@ mod tests {
         let invalid = read(&bad).unwrap_err();
         assert_eq!(invalid.problems.len(), bad.len(), "{invalid}");
         for (name, value) in bad {
-            let problem = invalid.problems.iter().find(|problem| problem.starts_with(name)).unwrap();
-            assert!(problem.contains(&format!("{value:?}")) && problem.contains("allowed"), "{problem}");
+            let problem = invalid
+                .problems
+                .iter()
+                .find(|problem| problem.starts_with(name))
+                .unwrap();
+            assert!(
+                problem.contains(&format!("{value:?}")) && problem.contains("allowed"),
+                "{problem}"
+            );
         }
         assert!(invalid.to_string().contains("PHP_LAMBDA_TIMEOUT_MARGIN_MS"));
         assert_eq!(invalid.runtime_api.as_deref(), Some("a:1"));
@@ -361,6 +425,9 @@ mod tests {
 
     #[test]
     fn an_empty_value_counts_as_unset() {
-        assert_eq!(read(&[("_HANDLER", ""), ("PHP_LAMBDA_MAX_REQUESTS", "")]).unwrap(), read(&[]).unwrap());
+        assert_eq!(
+            read(&[("_HANDLER", ""), ("PHP_LAMBDA_MAX_REQUESTS", "")]).unwrap(),
+            read(&[]).unwrap()
+        );
     }
 }

@@ -114,11 +114,19 @@ mod tests {
 
     #[test]
     fn the_body_has_the_shape_that_lambda_documents() {
-        let failure = Failure::ResponseTooLarge(TooLarge { size: 7_000_000, limit: 6_291_556 });
+        let failure = Failure::ResponseTooLarge(TooLarge {
+            size: 7_000_000,
+            limit: 6_291_556,
+        });
         let json: serde_json::Value = serde_json::from_slice(&failure.to_json()).unwrap();
         assert_eq!(json["errorType"], "Function.ResponseTooLarge");
         assert_eq!(json["stackTrace"], serde_json::json!([]));
         let message = json["errorMessage"].as_str().unwrap();
-        assert!(message.contains("7000000") && message.contains("6291556") && message.contains("stream"), "{message}");
+        assert!(
+            message.contains("7000000")
+                && message.contains("6291556")
+                && message.contains("stream"),
+            "{message}"
+        );
     }
 }

@@ -40,8 +40,10 @@ pub async fn run(
     invocation: &Invocation,
 ) -> Result<(), ApiError> {
     let deadline = Deadline::of(invocation, function.timeout_margin);
-    let context =
-        Context { request_id: Some(invocation.request_id.clone()), tenant_id: invocation.tenant_id.clone() };
+    let context = Context {
+        request_id: Some(invocation.request_id.clone()),
+        tenant_id: invocation.tenant_id.clone(),
+    };
     slot.set_context(context.clone());
 
     let answered = answer(function, slot, invocation, &deadline, &context).await;
@@ -49,7 +51,8 @@ pub async fn run(
         Ok(document) => {
             slot.drain().await;
             // the answer is on its way while the worker's end is waited for
-            let (posted, is_settled) = tokio::join!(api.respond(invocation, document), slot.settle(deadline.at));
+            let (posted, is_settled) =
+                tokio::join!(api.respond(invocation, document), slot.settle(deadline.at));
             if !is_settled {
                 let message = "The PHP worker was not done at the deadline, or died, after the answer had been sent \
                     (fastcgi_finish_request, shutdown functions): it was replaced.";
@@ -59,7 +62,11 @@ pub async fn run(
             posted
         }
         Err(failure) => {
-            function.log.write(&context, Level::Error, &format!("{}: {failure}", failure.error_type()));
+            function.log.write(
+                &context,
+                Level::Error,
+                &format!("{}: {failure}", failure.error_type()),
+            );
             api.fail(invocation, &failure).await
         }
     };
@@ -83,11 +90,20 @@ struct Deadline {
 
 impl Deadline {
     fn of(invocation: &Invocation, margin: Duration) -> Deadline {
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        let left = invocation.deadline_ms.map(|deadline| Duration::from_millis(deadline).saturating_sub(now));
+        let now = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .unwrap_or_default();
+        let left = invocation
+            .deadline_ms
+            .map(|deadline| Duration::from_millis(deadline).saturating_sub(now));
         // of a time-out that is hardly longer than the margin, half is the script's
-        let budget = left.map(|left| left.saturating_sub(margin).max(left / 2)).unwrap_or_default();
-        Deadline { at: left.map(|_| Instant::now() + budget), budget }
+        let budget = left
+            .map(|left| left.saturating_sub(margin).max(left / 2))
+            .unwrap_or_default();
+        Deadline {
+            at: left.map(|_| Instant::now() + budget),
+            budget,
+        }
     }
 
     async fn passed(&self) {
@@ -112,11 +128,17 @@ async fn answer(
         Event::Http(dialect, request) => {
             let is_head = request.method.eq_ignore_ascii_case(b"HEAD");
             let params = of_request(request, &function.script, &lambda);
-            (params, request.body.as_deref().unwrap_or_default(), Reply::new(Some((*dialect, is_head))))
+            (
+                params,
+                request.body.as_deref().unwrap_or_default(),
+                Reply::new(Some((*dialect, is_head))),
+            )
         }
-        Event::Other => {
-            (of_event(&invocation.event, &function.event_script, &lambda), &invocation.event[..], Reply::new(None))
-        }
+        Event::Other => (
+            of_event(&invocation.event, &function.event_script, &lambda),
+            &invocation.event[..],
+            Reply::new(None),
+        ),
     };
     let request = encode(&params)?;
 
@@ -139,9 +161,14 @@ async fn answer(
             }
             Ended::Talk(Err(Error::Protocol(error))) => {
                 slot.kill().await;
-                return Err(Failure::WorkerCrashed(format!("sent what is not FastCGI ({})", error.0)));
+                return Err(Failure::WorkerCrashed(format!(
+                    "sent what is not FastCGI ({})",
+                    error.0
+                )));
             }
-            Ended::Talk(Err(Error::Closed | Error::NotSent(_))) => return Err(slot.cause_of_death().await),
+            Ended::Talk(Err(Error::Closed | Error::NotSent(_))) => {
+                return Err(slot.cause_of_death().await);
+            }
             // the worker goes on without its master; nothing of it may reach the next request
             Ended::FpmExited(exit) => {
                 slot.kill().await;
@@ -173,7 +200,13 @@ struct Reply {
 
 impl Reply {
     fn new(http: Option<(Dialect, bool)>) -> Reply {
-        Reply { http, parser: Parser::default(), head: None, answer: Answer::verbatim(), invalid: None }
+        Reply {
+            http,
+            parser: Parser::default(),
+            head: None,
+            answer: Answer::verbatim(),
+            invalid: None,
+        }
     }
 
     /// Sends the request and takes the whole output.
@@ -220,11 +253,16 @@ impl Reply {
             return Err(Failure::InvalidHeaders(line));
         }
         let Some(head) = self.head else {
-            let what = if self.parser.is_empty() { "no output at all" } else { "a header block without an end" };
+            let what = if self.parser.is_empty() {
+                "no output at all"
+            } else {
+                "a header block without an end"
+            };
             return Err(Failure::InvalidHeaders(what.to_owned()));
         };
         // nobody reads the status of an answer to a queue or a schedule: there it has to fail the invocation
-        let fails = function.error_status_codes.contains(head.status) || (self.http.is_none() && head.status >= 500);
+        let fails = function.error_status_codes.contains(head.status)
+            || (self.http.is_none() && head.status >= 500);
         if fails {
             return Err(Failure::HttpStatus(head.status));
         }

@@ -1,12 +1,38 @@
-//! PHP for AWS Lambda.
-pub mod event;
-pub mod cgi;
-pub mod config;
-pub mod failure;
+//! PHP for AWS Lambda: a custom runtime whose native `bootstrap` runs scripts through php-fpm.
+//!
+//! The path of one invocation, from door to door:
+//!
+//! ```text
+//! runtime        loop of slot i: makes its slot ready, asks for the next invocation
+//!  → runtime_api   GET /next                                    Invocation {id, deadline, event bytes, …}
+//!  → invocation    from event to answer; the only place with a deadline, and the only one that decides on errors
+//!     → event        which dialect? bytes → HttpRequest          one dialect a file: decode and encode
+//!     → cgi::params  HttpRequest → FastCGI parameters
+//!     → slot         one worker and the kept connection to it
+//!        → fastcgi      records to php-fpm and back, one piece at a time
+//!        → fpm          php-fpm itself: started, watched, read, killed
+//!     → cgi::head    PHP's header block → status and headers
+//!     → event::answer  status, headers, body → the dialect's document
+//!  → runtime_api   POST /response, or /error with a failure
+//! ```
+//!
+//! Modules import from the floors below them alone; the lowest floor is pure. `docs/architecture.md` draws the floors and
+//! says what each task waits on.
+
+pub mod runtime;
+
+pub mod invocation;
+
+pub mod slot;
+
 pub mod fastcgi;
 pub mod fpm;
-pub mod invocation;
-pub mod log;
-pub mod runtime;
 pub mod runtime_api;
-pub mod slot;
+
+pub mod cgi;
+pub mod config;
+pub mod event;
+pub mod failure;
+pub mod log;
+
+pub mod local;

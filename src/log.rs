@@ -67,7 +67,9 @@ impl Level {
 
     /// How grave a line of PHP's error log is: `PHP Warning:  …`.
     fn of_php(message: &str) -> Level {
-        let Some(rest) = message.strip_prefix("PHP ") else { return Level::Info };
+        let Some(rest) = message.strip_prefix("PHP ") else {
+            return Level::Info;
+        };
         match rest.split_once(':').map(|(kind, _)| kind) {
             Some("Fatal error" | "Parse error" | "Recoverable fatal error") => Level::Error,
             Some("Warning") => Level::Warn,
@@ -110,19 +112,34 @@ impl Log {
     }
 
     /// `timestamp\trequestId\tLEVEL\tmessage`, or a JSON object.
-    fn own_line(&self, now: SystemTime, context: &Context, level: Level, message: &str) -> Option<String> {
+    fn own_line(
+        &self,
+        now: SystemTime,
+        context: &Context,
+        level: Level,
+        message: &str,
+    ) -> Option<String> {
         (level >= self.level).then(|| match self.format {
             Format::Json => json_line(now, context, level, message),
             Format::Text => {
                 let id = context.request_id.as_deref().unwrap_or("-");
-                format!("{}\t{id}\t{}\t{message}\n", humantime::format_rfc3339_millis(now), level.name())
+                format!(
+                    "{}\t{id}\t{}\t{message}\n",
+                    humantime::format_rfc3339_millis(now),
+                    level.name()
+                )
             }
         })
     }
 
     /// Text: the bytes as PHP wrote them. JSON: PHP's date is dropped, as the object has a `timestamp`, and an entry that is
     /// a JSON object already stays as it is.
-    fn php_line<'e>(&self, now: SystemTime, context: &Context, entry: &'e [u8]) -> Option<Cow<'e, [u8]>> {
+    fn php_line<'e>(
+        &self,
+        now: SystemTime,
+        context: &Context,
+        entry: &'e [u8],
+    ) -> Option<Cow<'e, [u8]>> {
         if self.format == Format::Text {
             return Some(Cow::Owned([entry, b"\n"].concat()));
         }
@@ -130,8 +147,13 @@ impl Log {
         let message = text.trim_end_matches(['\r', '\n']);
         if message.starts_with('{') {
             if let Ok(object) = serde_json::from_str::<UsersLine>(message) {
-                let level = object.level.as_ref().and_then(|level| Level::parse(level.as_str()?));
-                return level.is_none_or(|level| level >= self.level).then(|| format!("{message}\n").into_bytes().into());
+                let level = object
+                    .level
+                    .as_ref()
+                    .and_then(|level| Level::parse(level.as_str()?));
+                return level
+                    .is_none_or(|level| level >= self.level)
+                    .then(|| format!("{message}\n").into_bytes().into());
             }
         }
         let level = Level::of_php(message);
@@ -147,7 +169,10 @@ struct UsersLine {
 
 fn json_line(now: SystemTime, context: &Context, level: Level, message: &str) -> String {
     let mut object = serde_json::Map::new();
-    object.insert("timestamp".into(), humantime::format_rfc3339_millis(now).to_string().into());
+    object.insert(
+        "timestamp".into(),
+        humantime::format_rfc3339_millis(now).to_string().into(),
+    );
     object.insert("level".into(), level.name().into());
     if let Some(id) = &context.request_id {
         object.insert("requestId".into(), id.as_str().into());
@@ -167,7 +192,12 @@ pub fn date_len(entry: &[u8]) -> usize {
         b'a' => byte.is_ascii_alphabetic(),
         exact => byte == exact,
     };
-    if entry.len() < SHAPE.len() || !SHAPE.iter().zip(entry).all(|(&shape, &byte)| matches(byte, shape)) {
+    if entry.len() < SHAPE.len()
+        || !SHAPE
+            .iter()
+            .zip(entry)
+            .all(|(&shape, &byte)| matches(byte, shape))
+    {
         return 0;
     }
     let zone = &entry[SHAPE.len()..entry.len().min(SHAPE.len() + 64)];
@@ -189,39 +219,60 @@ mod tests {
     use super::*;
     use std::time::Duration;
 
-    const ENTRY: &[u8] = b"[22-Nov-2026 15:55:03 UTC] PHP Warning:  oh \xff in /var/task/a.php on line 3";
+    const ENTRY: &[u8] =
+        b"[22-Nov-2026 15:55:03 UTC] PHP Warning:  oh \xff in /var/task/a.php on line 3";
 
     fn now() -> SystemTime {
         SystemTime::UNIX_EPOCH + Duration::from_millis(1_795_363_201_123)
     }
 
     fn context() -> Context {
-        Context { request_id: Some("id-1".into()), tenant_id: Some("blue".into()) }
+        Context {
+            request_id: Some("id-1".into()),
+            tenant_id: Some("blue".into()),
+        }
     }
 
     fn json(level: Level) -> Log {
-        Log { format: Format::Json, level }
+        Log {
+            format: Format::Json,
+            level,
+        }
     }
 
     fn php(log: Log, entry: &[u8]) -> Option<String> {
-        log.php_line(now(), &context(), entry).map(|line| String::from_utf8(line.into_owned()).unwrap())
+        log.php_line(now(), &context(), entry)
+            .map(|line| String::from_utf8(line.into_owned()).unwrap())
     }
 
     #[test]
     fn text_leaves_phps_lines_unchanged() {
-        let log = Log { format: Format::Text, level: Level::Error };
+        let log = Log {
+            format: Format::Text,
+            level: Level::Error,
+        };
         let line = log.php_line(now(), &context(), ENTRY).unwrap();
         assert_eq!(line.as_ref(), [ENTRY, b"\n"].concat());
     }
 
     #[test]
     fn text_of_the_runtime() {
-        let log = Log { format: Format::Text, level: Level::Info };
-        let line = log.own_line(now(), &context(), Level::Warn, "slow").unwrap();
+        let log = Log {
+            format: Format::Text,
+            level: Level::Info,
+        };
+        let line = log
+            .own_line(now(), &context(), Level::Warn, "slow")
+            .unwrap();
         assert_eq!(line, "2026-11-22T16:00:01.123Z\tid-1\tWARN\tslow\n");
-        let nobodys = log.own_line(now(), &Context::default(), Level::Info, "up").unwrap();
+        let nobodys = log
+            .own_line(now(), &Context::default(), Level::Info, "up")
+            .unwrap();
         assert_eq!(nobodys, "2026-11-22T16:00:01.123Z\t-\tINFO\tup\n");
-        assert_eq!(log.own_line(now(), &context(), Level::Debug, "detail"), None);
+        assert_eq!(
+            log.own_line(now(), &context(), Level::Debug, "detail"),
+            None
+        );
     }
 
     #[test]
@@ -232,7 +283,10 @@ mod tests {
         assert_eq!(object["level"], "WARN");
         assert_eq!(object["requestId"], "id-1");
         assert_eq!(object["tenantId"], "blue");
-        assert_eq!(object["message"], "PHP Warning:  oh \u{fffd} in /var/task/a.php on line 3");
+        assert_eq!(
+            object["message"],
+            "PHP Warning:  oh \u{fffd} in /var/task/a.php on line 3"
+        );
         assert_eq!(line.matches('\n').count(), 1);
     }
 
@@ -258,14 +312,21 @@ mod tests {
             ("{ no object", Level::Info),
         ] {
             assert!(php(json(level), entry.as_bytes()).is_some(), "{entry}");
-            let above = if level == Level::Error { Level::Fatal } else { Level::Error };
+            let above = if level == Level::Error {
+                Level::Fatal
+            } else {
+                Level::Error
+            };
             assert_eq!(php(json(above), entry.as_bytes()), None, "{entry}");
         }
     }
 
     #[test]
     fn dates_with_any_zone_and_no_other_bracket() {
-        assert_eq!(date_len(b"[22-Nov-2026 15:55:03 America/Argentina/Buenos_Aires] x"), 54);
+        assert_eq!(
+            date_len(b"[22-Nov-2026 15:55:03 America/Argentina/Buenos_Aires] x"),
+            54
+        );
         assert_eq!(date_len(b"[22-Nov-2026 15:55:03 UTC]"), 0);
         assert_eq!(date_len(b"[error] 22-Nov-2026 15:55:03 UTC] x"), 0);
         assert_eq!(date_len(b""), 0);

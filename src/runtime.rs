@@ -27,13 +27,18 @@ const SHUTDOWN_FPM: Duration = Duration::from_millis(60);
 
 /// Runs the bootstrap with what [`Config::read`] found, until Lambda ends it. Call it from the main thread.
 pub fn run(config: Result<Config, Invalid>) -> ExitCode {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build();
     let runtime = runtime.expect("a runtime without threads needs an epoll descriptor alone");
     LocalSet::new().block_on(&runtime, async {
         match config {
             Ok(config) => serve(config).await,
             Err(invalid) => {
-                let log = Log { format: Format::Text, level: Level::Trace };
+                let log = Log {
+                    format: Format::Text,
+                    level: Level::Trace,
+                };
                 let api = invalid.runtime_api.as_deref().map(RuntimeApi::new);
                 fail_init(log, api.as_ref(), Failure::InvalidConfiguration(invalid)).await
             }
@@ -42,21 +47,30 @@ pub fn run(config: Result<Config, Invalid>) -> ExitCode {
 }
 
 async fn serve(config: Config) -> ExitCode {
-    let log = Log { format: config.log_format, level: config.log_level };
+    let log = Log {
+        format: config.log_format,
+        level: config.log_level,
+    };
     no_core_dumps();
     let (mut function, settings) = match function_of(&config, log) {
         Ok(both) => both,
-        Err(failure) => return fail_init(log, Some(&RuntimeApi::new(&config.runtime_api)), failure).await,
+        Err(failure) => {
+            return fail_init(log, Some(&RuntimeApi::new(&config.runtime_api)), failure).await;
+        }
     };
     // php-fpm takes longest: it comes first, and the rest happens while it starts
     let started = Fpm::start(settings, log);
     let mut api = RuntimeApi::new(&config.runtime_api);
     let fpm = match started {
         Ok(fpm) => Rc::new(fpm),
-        Err(StartError(text)) => return fail_init(log, Some(&api), Failure::PhpFpmStartFailed(text)).await,
+        Err(StartError(text)) => {
+            return fail_init(log, Some(&api), Failure::PhpFpmStartFailed(text)).await;
+        }
     };
     let mut terminate = signal(SignalKind::terminate()).expect("SIGTERM can be handled");
-    let mut slots: Vec<Slot> = (0..config.slots).map(|index| Slot::new(fpm.clone(), index)).collect();
+    let mut slots: Vec<Slot> = (0..config.slots)
+        .map(|index| Slot::new(fpm.clone(), index))
+        .collect();
 
     let init = async {
         slots[0].ready().await?;
@@ -70,7 +84,9 @@ async fn serve(config: Config) -> ExitCode {
         }
     };
     match initialized {
-        Ok(version) => version.iter().for_each(|version| api.set_php_version(version)),
+        Ok(version) => version
+            .iter()
+            .for_each(|version| api.set_php_version(version)),
         Err(failure) => {
             let exit = fail_init(log, Some(&api), failure).await;
             fpm.stop(SHUTDOWN_FPM).await;
@@ -83,7 +99,12 @@ async fn serve(config: Config) -> ExitCode {
     let stopping = watch::Sender::new(false);
     let mut loops: JoinSet<Result<(), String>> = JoinSet::new();
     for slot in slots {
-        loops.spawn_local(answer_invocations(function.clone(), slot, api.clone(), stopping.subscribe()));
+        loops.spawn_local(answer_invocations(
+            function.clone(),
+            slot,
+            api.clone(),
+            stopping.subscribe(),
+        ));
     }
     let exit = tokio::select! {
         ended = loops.join_next() => {
@@ -130,7 +151,11 @@ async fn answer_invocations(
 
 /// Reports to the log and to Lambda, each once.
 async fn fail_init(log: Log, api: Option<&RuntimeApi>, failure: Failure) -> ExitCode {
-    log.write(&Context::default(), Level::Fatal, &format!("{}: {failure}", failure.error_type()));
+    log.write(
+        &Context::default(),
+        Level::Fatal,
+        &format!("{}: {failure}", failure.error_type()),
+    );
     if let Some(api) = api {
         if let Err(error) = api.fail_init(&failure).await {
             log.write(&Context::default(), Level::Error, &error.to_string());
@@ -175,9 +200,15 @@ fn script(config: &Config, handler: &str, variable: &str) -> Result<Script, Fail
             and look whether the file is in the deployed package.";
         Failure::NoSuchHandler(format!("{variable} is {handler:?}: {what}. {advice}"))
     };
-    let components = || Path::new(handler).components().filter(|component| *component != Component::CurDir);
+    let components = || {
+        Path::new(handler)
+            .components()
+            .filter(|component| *component != Component::CurDir)
+    };
     if !components().all(|component| matches!(component, Component::Normal(_))) {
-        return Err(refuse(&format!("it has to be a path below {root}, without .. and without a slash at its beginning")));
+        return Err(refuse(&format!(
+            "it has to be a path below {root}, without .. and without a slash at its beginning"
+        )));
     }
     let relative: std::path::PathBuf = components().collect();
     match config.task_root.join(&relative).metadata() {
@@ -193,7 +224,10 @@ fn script(config: &Config, handler: &str, variable: &str) -> Result<Script, Fail
 
 /// A crashing worker must not fill /tmp; php-fpm inherits it.
 fn no_core_dumps() {
-    let none = rustix::process::Rlimit { current: Some(0), maximum: Some(0) };
+    let none = rustix::process::Rlimit {
+        current: Some(0),
+        maximum: Some(0),
+    };
     // a limit that cannot be lowered is no reason not to start
     let _ = rustix::process::setrlimit(rustix::process::Resource::Core, none);
 }

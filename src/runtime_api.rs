@@ -90,7 +90,11 @@ impl RuntimeApi {
             .redirect(reqwest::redirect::Policy::none())
             .build()
             .expect("the client has no TLS and no resolver that could fail");
-        RuntimeApi { client, base: format!("http://{address}/2018-06-01/runtime"), user_agent: user_agent("") }
+        RuntimeApi {
+            client,
+            base: format!("http://{address}/2018-06-01/runtime"),
+            user_agent: user_agent(""),
+        }
     }
 
     /// Names PHP's version in the User-Agent from here on.
@@ -104,7 +108,10 @@ impl RuntimeApi {
         let sent = request.header(USER_AGENT, &self.user_agent).send().await;
         let mut response = sent.map_err(|error| transport("GET /next", &error))?;
         if response.status() != StatusCode::OK {
-            return Err(Error::Fatal(format!("GET /next failed: {}", told(response).await)));
+            return Err(Error::Fatal(format!(
+                "GET /next failed: {}",
+                told(response).await
+            )));
         }
         let headers = response.headers();
         let text = |name: &str| -> Option<String> {
@@ -114,7 +121,8 @@ impl RuntimeApi {
         let mut invocation = Invocation {
             request_id: text("Lambda-Runtime-Aws-Request-Id")
                 .ok_or_else(|| Error::Fatal("GET /next came back without a request id".into()))?,
-            deadline_ms: text("Lambda-Runtime-Deadline-Ms").and_then(|deadline| deadline.parse().ok()),
+            deadline_ms: text("Lambda-Runtime-Deadline-Ms")
+                .and_then(|deadline| deadline.parse().ok()),
             function_arn: text("Lambda-Runtime-Invoked-Function-Arn"),
             trace_id: text("Lambda-Runtime-Trace-Id"),
             client_context: text("Lambda-Runtime-Client-Context"),
@@ -124,7 +132,11 @@ impl RuntimeApi {
             // read into one buffer of the right size: an event has up to 6 MB
             event: Vec::with_capacity(response.content_length().unwrap_or(0).min(8 << 20) as usize),
         };
-        while let Some(chunk) = response.chunk().await.map_err(|error| transport("GET /next", &error))? {
+        while let Some(chunk) = response
+            .chunk()
+            .await
+            .map_err(|error| transport("GET /next", &error))?
+        {
             invocation.event.extend_from_slice(&chunk);
         }
         Ok(invocation)
@@ -132,14 +144,24 @@ impl RuntimeApi {
 
     /// Posts an answer as it is.
     pub async fn respond(&self, invocation: &Invocation, answer: Vec<u8>) -> Result<(), Error> {
-        self.post(&self.path_of(invocation, "response"), invocation_id(invocation), answer).await
+        self.post(
+            &self.path_of(invocation, "response"),
+            invocation_id(invocation),
+            answer,
+        )
+        .await
     }
 
     /// Reports that an invocation failed.
     pub async fn fail(&self, invocation: &Invocation, failure: &Failure) -> Result<(), Error> {
         let mut headers = invocation_id(invocation);
         headers.insert(ERROR_TYPE, HeaderValue::from_static(failure.error_type()));
-        self.post(&self.path_of(invocation, "error"), headers, failure.to_json()).await
+        self.post(
+            &self.path_of(invocation, "error"),
+            headers,
+            failure.to_json(),
+        )
+        .await
     }
 
     /// Reports that the function cannot start; the process has to exit then.
@@ -156,13 +178,22 @@ impl RuntimeApi {
     async fn post(&self, path: &str, mut headers: HeaderMap, body: Vec<u8>) -> Result<(), Error> {
         headers.insert(USER_AGENT, self.user_agent.clone());
         headers.insert("Content-Type", HeaderValue::from_static("application/json"));
-        let request = self.client.post(format!("{}{path}", self.base)).headers(headers).body(Body::from(body));
-        let response = request.send().await.map_err(|error| transport(&format!("POST {path}"), &error))?;
+        let request = self
+            .client
+            .post(format!("{}{path}", self.base))
+            .headers(headers)
+            .body(Body::from(body));
+        let response = request
+            .send()
+            .await
+            .map_err(|error| transport(&format!("POST {path}"), &error))?;
         let status = response.status();
         let text = told(response).await;
         match status {
             status if status.is_success() => Ok(()),
-            status if status.is_client_error() => Err(Error::Refused(format!("POST {path} was refused: {text}"))),
+            status if status.is_client_error() => {
+                Err(Error::Refused(format!("POST {path} was refused: {text}")))
+            }
             _ => Err(Error::Fatal(format!("POST {path} failed: {text}"))),
         }
     }
@@ -174,18 +205,31 @@ fn user_agent(php: &str) -> HeaderValue {
 }
 
 fn invocation_id(invocation: &Invocation) -> HeaderMap {
-    let id = invocation.invocation_id.as_deref().and_then(|id| HeaderValue::from_str(id).ok());
-    id.map(|id| (INVOCATION_ID.parse().expect("a header name"), id)).into_iter().collect()
+    let id = invocation
+        .invocation_id
+        .as_deref()
+        .and_then(|id| HeaderValue::from_str(id).ok());
+    id.map(|id| (INVOCATION_ID.parse().expect("a header name"), id))
+        .into_iter()
+        .collect()
 }
 
 /// The status and what Lambda says; reading it also frees the connection for the next call.
 async fn told(response: Response) -> String {
     let status = response.status();
     let body = response.bytes().await.unwrap_or_default();
-    format!("{status} {}", String::from_utf8_lossy(&body[..body.len().min(1000)]).trim())
+    format!(
+        "{status} {}",
+        String::from_utf8_lossy(&body[..body.len().min(1000)]).trim()
+    )
 }
 
 fn transport(call: &str, error: &reqwest::Error) -> Error {
-    let cause = error.source().map(|cause| format!(" ({cause})")).unwrap_or_default();
-    Error::Fatal(format!("{call}: the Runtime API cannot be reached: {error}{cause}"))
+    let cause = error
+        .source()
+        .map(|cause| format!(" ({cause})"))
+        .unwrap_or_default();
+    Error::Fatal(format!(
+        "{call}: the Runtime API cannot be reached: {error}{cause}"
+    ))
 }

@@ -26,7 +26,12 @@ pub struct Slot {
 impl Slot {
     /// The slot with this number; nothing is connected yet.
     pub fn new(fpm: Rc<Fpm>, index: usize) -> Slot {
-        Slot { fpm, index, connection: None, served: 0 }
+        Slot {
+            fpm,
+            index,
+            connection: None,
+            served: 0,
+        }
     }
 
     /// Makes sure that php-fpm runs and that the worker is idle: it has answered on the connection that the next request takes.
@@ -38,7 +43,11 @@ impl Slot {
                 self.connection = None;
                 self.fpm.ensure_running().await.map_err(not_started)?;
             }
-            if self.connection.as_ref().is_some_and(Connection::is_reusable) {
+            if self
+                .connection
+                .as_ref()
+                .is_some_and(Connection::is_reusable)
+            {
                 return Ok(());
             }
             self.connect().await?;
@@ -163,10 +172,18 @@ impl Slot {
 
     /// Asks the worker itself, without running any PHP; PHP's version where it is shown.
     async fn ping(&mut self, admin_value: Option<&str>) -> Result<Option<String>, Error> {
-        let pairs = [("SCRIPT_NAME", PING_PATH), ("SCRIPT_FILENAME", PING_PATH), ("REQUEST_METHOD", "GET")];
-        let pairs = pairs.into_iter().chain(admin_value.map(|value| ("PHP_ADMIN_VALUE", value)));
+        let pairs = [
+            ("SCRIPT_NAME", PING_PATH),
+            ("SCRIPT_FILENAME", PING_PATH),
+            ("REQUEST_METHOD", "GET"),
+        ];
+        let pairs = pairs
+            .into_iter()
+            .chain(admin_value.map(|value| ("PHP_ADMIN_VALUE", value)));
         let head = encode_request(pairs.map(|(name, value)| (name.as_bytes(), value.as_bytes())));
-        let mut exchange = self.connection().request(head.expect("these are short"), b"");
+        let mut exchange = self
+            .connection()
+            .request(head.expect("these are short"), b"");
         let mut output = Vec::new();
         loop {
             match exchange.next().await? {
@@ -176,14 +193,18 @@ impl Slot {
             }
         }
         let output = String::from_utf8_lossy(&output);
-        let version = output.lines().find_map(|line| line.strip_prefix("X-Powered-By: PHP/"));
+        let version = output
+            .lines()
+            .find_map(|line| line.strip_prefix("X-Powered-By: PHP/"));
         Ok(version.map(str::to_owned))
     }
 }
 
 /// The request's records up to its body.
 pub fn encode(params: &Params<'_>) -> Result<Vec<u8>, Failure> {
-    let pairs = params.iter().map(|(name, value): &(Cow<'_, [u8]>, Cow<'_, [u8]>)| (&**name, &**value));
+    let pairs = params
+        .iter()
+        .map(|(name, value): &(Cow<'_, [u8]>, Cow<'_, [u8]>)| (&**name, &**value));
     encode_request(pairs).map_err(|ParamTooLong { name, len }| {
         Failure::InvalidRequest(format!(
             "{name} has {len} bytes, and PHP takes 65528 in one variable. Send less in one header or query string."

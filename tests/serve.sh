@@ -26,7 +26,7 @@ expect 'published on the loopback interface alone' '8080/tcp -> 127.0.0.1' "${pu
 
 # curl waits for the port to open; from a container of its own, since this machine may have no curl.
 answer=$(docker run --rm --network "container:$container" php-fpm-lambda-toolchain \
-    curl --silent --show-error --retry 30 --retry-delay 1 --retry-connrefused 'http://localhost:8080/anything?x=1' 2>&1) || true
+    curl --silent --show-error --retry 30 --retry-delay 1 --retry-connrefused 'http://localhost:8080/anything?x=1') || true
 expect 'the function answers' "Hello World! You've reached /anything?x=1" "$answer"
 
 # Past its time Docker kills, which shows as 137.

@@ -44,7 +44,9 @@ impl Parser {
     pub fn push(&mut self, piece: &[u8]) -> Result<Option<(Head, usize)>, InvalidHead> {
         let before = self.block.len();
         self.block.extend_from_slice(piece);
-        let Some((head_len, body_start)) = self.end() else { return Ok(None) };
+        let Some((head_len, body_start)) = self.end() else {
+            return Ok(None);
+        };
         let head = parse(&self.block[..head_len])?;
         // the block's last byte came with this piece, or the end would have been found earlier
         Ok(Some((head, body_start - before)))
@@ -62,9 +64,15 @@ impl Parser {
 
     /// The end of the header lines and the start of the body: an empty line, ended by `\n` or `\r\n`.
     fn end(&mut self) -> Option<(usize, usize)> {
-        while let Some(found) = self.block[self.searched..].iter().position(|&byte| byte == b'\n') {
+        while let Some(found) = self.block[self.searched..]
+            .iter()
+            .position(|&byte| byte == b'\n')
+        {
             let newline = self.searched + found;
-            let line_start = self.block[..newline].iter().rposition(|&byte| byte == b'\n').map_or(0, |at| at + 1);
+            let line_start = self.block[..newline]
+                .iter()
+                .rposition(|&byte| byte == b'\n')
+                .map_or(0, |at| at + 1);
             self.searched = newline + 1;
             if matches!(&self.block[line_start..newline], b"" | b"\r") {
                 return Some((line_start, newline + 1));
@@ -77,7 +85,11 @@ impl Parser {
 }
 
 fn parse(block: &[u8]) -> Result<Head, InvalidHead> {
-    let mut head = Head { status: 200, reason: None, headers: Vec::new() };
+    let mut head = Head {
+        status: 200,
+        reason: None,
+        headers: Vec::new(),
+    };
     let mut has_status = false;
     for line in block.split(|&byte| byte == b'\n') {
         let line = line.strip_suffix(b"\r").unwrap_or(line);
@@ -88,8 +100,14 @@ fn parse(block: &[u8]) -> Result<Head, InvalidHead> {
         if name.eq_ignore_ascii_case("status") {
             (head.status, head.reason) = status(value).ok_or_else(|| InvalidHead(shown(line)))?;
             has_status = true;
-        } else if !["connection", "transfer-encoding"].iter().any(|hop| name.eq_ignore_ascii_case(hop)) {
-            head.headers.push(Header { name: name.to_owned(), value: telling(value) });
+        } else if !["connection", "transfer-encoding"]
+            .iter()
+            .any(|hop| name.eq_ignore_ascii_case(hop))
+        {
+            head.headers.push(Header {
+                name: name.to_owned(),
+                value: telling(value),
+            });
         }
     }
     if !has_status && head.headers.iter().any(|header| header.is("location")) {
@@ -114,7 +132,10 @@ pub(super) fn is_token_byte(byte: u8) -> bool {
 fn status(value: &[u8]) -> Option<(u16, Option<String>)> {
     let text = String::from_utf8_lossy(value);
     let (code, reason) = text.split_once(' ').unwrap_or((&text, ""));
-    let code = code.parse().ok().filter(|code| (100..=999).contains(code) && text.as_bytes()[0] != b'+')?;
+    let code = code
+        .parse()
+        .ok()
+        .filter(|code| (100..=999).contains(code) && text.as_bytes()[0] != b'+')?;
     let reason = reason.trim();
     Some((code, (!reason.is_empty()).then(|| reason.to_owned())))
 }
@@ -137,7 +158,8 @@ impl Head {
             return reason;
         }
         let code = reqwest::StatusCode::from_u16(self.status).ok();
-        code.and_then(|code| code.canonical_reason()).unwrap_or("Unknown")
+        code.and_then(|code| code.canonical_reason())
+            .unwrap_or("Unknown")
     }
 
     /// Whether an answer with this status has no body (RFC 9110 6.4.1).
@@ -169,7 +191,11 @@ mod tests {
             ("status:999 Very Own\n\n", 999, "Very Own"),
             ("Status: 799\n\n", 799, "Unknown"),
             ("Location: /x\r\n\r\n", 302, "Found"),
-            ("Status: 201 Created\r\nLocation: /x\r\n\r\n", 201, "Created"),
+            (
+                "Status: 201 Created\r\nLocation: /x\r\n\r\n",
+                201,
+                "Created",
+            ),
             ("Location: /x\r\nStatus: 303\r\n\r\n", 303, "See Other"),
             ("\r\n", 200, "OK"),
             ("\n", 200, "OK"),
@@ -184,17 +210,37 @@ mod tests {
         let block = b"X-A:  1 \r\nx-a: 2\r\nConnection: close\r\nTransfer-Encoding: chunked\r\nEmpty:\r\nZero: 0\r\n\
             Utf8: \xc3\xa9\r\nLatin: \xe9\r\n\r\nbody\r\n\r\n";
         let (head, body) = read(block).unwrap().unwrap();
-        let headers: Vec<(&str, &str)> = head.headers.iter().map(|h| (h.name.as_str(), h.value.as_str())).collect();
+        let headers: Vec<(&str, &str)> = head
+            .headers
+            .iter()
+            .map(|h| (h.name.as_str(), h.value.as_str()))
+            .collect();
         assert_eq!(
             headers,
-            [("X-A", "1"), ("x-a", "2"), ("Empty", ""), ("Zero", "0"), ("Utf8", "é"), ("Latin", "é")]
+            [
+                ("X-A", "1"),
+                ("x-a", "2"),
+                ("Empty", ""),
+                ("Zero", "0"),
+                ("Utf8", "é"),
+                ("Latin", "é")
+            ]
         );
         assert_eq!(body, b"body\r\n\r\n");
     }
 
     #[test]
     fn what_is_no_head_is_an_error() {
-        for block in ["no colon\r\n\r\n", ": empty\r\n\r\n", "a b: c\r\n\r\n", "Status: abc\r\n\r\n", "Status: 99\n\n", "Status: +200\n\n", "Status:\n\n", "\u{e9}: x\n\n"] {
+        for block in [
+            "no colon\r\n\r\n",
+            ": empty\r\n\r\n",
+            "a b: c\r\n\r\n",
+            "Status: abc\r\n\r\n",
+            "Status: 99\n\n",
+            "Status: +200\n\n",
+            "Status:\n\n",
+            "\u{e9}: x\n\n",
+        ] {
             assert!(read(block.as_bytes()).is_err(), "{block:?}");
         }
     }
@@ -215,7 +261,10 @@ mod tests {
             assert_eq!((head, output[body..].to_vec()), whole, "{cut}");
         }
         let mut parser = Parser::default();
-        let bytewise = output.iter().position(|byte| parser.push(&[*byte]).unwrap().is_some()).unwrap();
+        let bytewise = output
+            .iter()
+            .position(|byte| parser.push(&[*byte]).unwrap().is_some())
+            .unwrap();
         assert_eq!(output[bytewise + 1..], whole.1);
     }
 

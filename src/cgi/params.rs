@@ -58,32 +58,61 @@ pub struct LambdaContext<'a> {
 }
 
 /// The parameters of an HTTP request.
-pub fn of_request<'a>(request: &'a HttpRequest<'a>, script: &'a Script, context: &LambdaContext<'a>) -> Params<'a> {
+pub fn of_request<'a>(
+    request: &'a HttpRequest<'a>,
+    script: &'a Script,
+    context: &LambdaContext<'a>,
+) -> Params<'a> {
     let path = without_base(&request.path, script.base_path.as_deref());
     let mut params = common(script, context);
-    let mut add = |name: &'static str, value: Cow<'a, [u8]>| params.push((Cow::Borrowed(name.as_bytes()), value));
+    let mut add = |name: &'static str, value: Cow<'a, [u8]>| {
+        params.push((Cow::Borrowed(name.as_bytes()), value))
+    };
 
     add("REQUEST_METHOD", Cow::Borrowed(&request.method));
     add("QUERY_STRING", Cow::Borrowed(&request.query));
-    let uri = if request.query.is_empty() { path.clone() } else { [&path, &b"?"[..], &request.query].concat().into() };
+    let uri = if request.query.is_empty() {
+        path.clone()
+    } else {
+        [&path, &b"?"[..], &request.query].concat().into()
+    };
     add("REQUEST_URI", uri);
-    if let Some(path_info) = path.strip_prefix(script.name.as_bytes()).filter(|rest| rest.starts_with(b"/")) {
+    if let Some(path_info) = path
+        .strip_prefix(script.name.as_bytes())
+        .filter(|rest| rest.starts_with(b"/"))
+    {
         add("PATH_INFO", Cow::Owned(percent_decode(path_info)));
     }
     let protocol = request.protocol.as_deref().unwrap_or(b"HTTP/1.1");
     add("SERVER_PROTOCOL", Cow::Borrowed(protocol));
     add("SERVER_NAME", Cow::Borrowed(server_name(request)));
-    add("REMOTE_ADDR", client(request).to_string().into_bytes().into());
+    add(
+        "REMOTE_ADDR",
+        client(request).to_string().into_bytes().into(),
+    );
 
     let forwarded_proto = request.header("x-forwarded-proto").next().map(first_item);
-    let is_https = forwarded_proto.map_or(request.https_by_default, |proto| proto.eq_ignore_ascii_case(b"https"));
-    let forwarded_port = request.header("x-forwarded-port").next().map(first_item).filter(|port| is_port(port));
-    let (scheme, port) = if is_https { ("https", "443") } else { ("http", "80") };
+    let is_https = forwarded_proto.map_or(request.https_by_default, |proto| {
+        proto.eq_ignore_ascii_case(b"https")
+    });
+    let forwarded_port = request
+        .header("x-forwarded-port")
+        .next()
+        .map(first_item)
+        .filter(|port| is_port(port));
+    let (scheme, port) = if is_https {
+        ("https", "443")
+    } else {
+        ("http", "80")
+    };
     if is_https {
         add("HTTPS", Cow::Borrowed(b"on"));
     }
     add("REQUEST_SCHEME", Cow::Borrowed(scheme.as_bytes()));
-    add("SERVER_PORT", Cow::Borrowed(forwarded_port.unwrap_or(port.as_bytes())));
+    add(
+        "SERVER_PORT",
+        Cow::Borrowed(forwarded_port.unwrap_or(port.as_bytes())),
+    );
 
     if let Some(body) = &request.body {
         add("CONTENT_LENGTH", body.len().to_string().into_bytes().into());
@@ -92,7 +121,10 @@ pub fn of_request<'a>(request: &'a HttpRequest<'a>, script: &'a Script, context:
         add("CONTENT_TYPE", Cow::Borrowed(content_type));
     }
     if let Some(request_context) = request.request_context {
-        add("LAMBDA_REQUEST_CONTEXT", Cow::Borrowed(request_context.as_bytes()));
+        add(
+            "LAMBDA_REQUEST_CONTEXT",
+            Cow::Borrowed(request_context.as_bytes()),
+        );
     }
     add_headers(request, &mut params);
     params
@@ -113,27 +145,50 @@ pub fn of_event<'a>(event: &[u8], script: &'a Script, context: &LambdaContext<'a
         ("SERVER_PORT", "443"),
         ("CONTENT_TYPE", "application/json"),
     ];
-    params.extend(fixed.map(|(name, value)| (Cow::Borrowed(name.as_bytes()), Cow::Borrowed(value.as_bytes()))));
-    params.push((Cow::Borrowed(b"CONTENT_LENGTH"), event.len().to_string().into_bytes().into()));
+    params.extend(fixed.map(|(name, value)| {
+        (
+            Cow::Borrowed(name.as_bytes()),
+            Cow::Borrowed(value.as_bytes()),
+        )
+    }));
+    params.push((
+        Cow::Borrowed(b"CONTENT_LENGTH"),
+        event.len().to_string().into_bytes().into(),
+    ));
     params
 }
 
 /// What does not depend on the request.
 fn common<'a>(script: &'a Script, context: &LambdaContext<'a>) -> Params<'a> {
-    const SOFTWARE: &str = concat!("php-fpm-lambda/", env!("CARGO_PKG_VERSION"), " (like nginx)");
+    const SOFTWARE: &str = concat!(
+        "php-fpm-lambda/",
+        env!("CARGO_PKG_VERSION"),
+        " (like nginx)"
+    );
     let mut params: Params<'a> = Vec::with_capacity(64);
-    let mut add = |name: &'static str, value: Cow<'a, [u8]>| params.push((Cow::Borrowed(name.as_bytes()), value));
+    let mut add = |name: &'static str, value: Cow<'a, [u8]>| {
+        params.push((Cow::Borrowed(name.as_bytes()), value))
+    };
     add("SCRIPT_FILENAME", Cow::Borrowed(script.filename.as_bytes()));
     add("SCRIPT_NAME", Cow::Borrowed(script.name.as_bytes()));
     add("DOCUMENT_URI", Cow::Borrowed(script.name.as_bytes()));
-    add("DOCUMENT_ROOT", Cow::Borrowed(script.document_root.as_bytes()));
+    add(
+        "DOCUMENT_ROOT",
+        Cow::Borrowed(script.document_root.as_bytes()),
+    );
     add("GATEWAY_INTERFACE", Cow::Borrowed(b"CGI/1.1"));
     // WordPress and others look for a known server's name before they make clean URLs
     add("SERVER_SOFTWARE", Cow::Borrowed(SOFTWARE.as_bytes()));
     add("SERVER_ADDR", Cow::Borrowed(b"127.0.0.1"));
     add("REDIRECT_STATUS", Cow::Borrowed(b"200"));
-    add("LAMBDA_REQUEST_ID", Cow::Borrowed(context.request_id.as_bytes()));
-    add("LAMBDA_INVOCATION_CONTEXT", Cow::Owned(invocation_context(context)));
+    add(
+        "LAMBDA_REQUEST_ID",
+        Cow::Borrowed(context.request_id.as_bytes()),
+    );
+    add(
+        "LAMBDA_INVOCATION_CONTEXT",
+        Cow::Owned(invocation_context(context)),
+    );
     if let Some(trace_id) = context.trace_id {
         add("_X_AMZN_TRACE_ID", Cow::Borrowed(trace_id.as_bytes()));
     }
@@ -165,8 +220,12 @@ fn invocation_context(context: &LambdaContext<'_>) -> Vec<u8> {
         invoked_function_arn: context.function_arn,
         trace_id: context.trace_id,
         tenant_id: context.tenant_id,
-        client_context: context.client_context.and_then(|json| serde_json::from_str(json).ok()),
-        identity: context.identity.and_then(|json| serde_json::from_str(json).ok()),
+        client_context: context
+            .client_context
+            .and_then(|json| serde_json::from_str(json).ok()),
+        identity: context
+            .identity
+            .and_then(|json| serde_json::from_str(json).ok()),
     };
     serde_json::to_vec(&json).expect("strings and numbers always have a JSON form")
 }
@@ -176,17 +235,27 @@ fn add_headers<'a>(request: &'a HttpRequest<'a>, params: &mut Params<'a>) {
     let first_header = params.len();
     for (name, values) in &request.headers {
         let has_own_name = ["content-type", "content-length", "proxy"].iter();
-        if name.contains(&b'_') || !name.iter().all(|&byte| is_token_byte(byte)) || name.is_empty() {
+        if name.contains(&b'_') || !name.iter().all(|&byte| is_token_byte(byte)) || name.is_empty()
+        {
             continue;
         }
-        if has_own_name.into_iter().any(|own| name.eq_ignore_ascii_case(own.as_bytes())) {
+        if has_own_name
+            .into_iter()
+            .any(|own| name.eq_ignore_ascii_case(own.as_bytes()))
+        {
             continue;
         }
         let variable: Vec<u8> = [&b"HTTP_"[..], &name.to_ascii_uppercase()].concat();
-        let variable: Vec<u8> = variable.into_iter().map(|byte| if byte == b'-' { b'_' } else { byte }).collect();
+        let variable: Vec<u8> = variable
+            .into_iter()
+            .map(|byte| if byte == b'-' { b'_' } else { byte })
+            .collect();
         let separator = separator(&variable);
         // spelled in two ways it is still one header
-        if let Some((_, value)) = params[first_header..].iter_mut().find(|(known, _)| *known == variable) {
+        if let Some((_, value)) = params[first_header..]
+            .iter_mut()
+            .find(|(known, _)| *known == variable)
+        {
             for more in values {
                 *value = [&**value, separator, more].concat().into();
             }
@@ -195,15 +264,26 @@ fn add_headers<'a>(request: &'a HttpRequest<'a>, params: &mut Params<'a>) {
         }
     }
     if !request.cookies.is_empty() {
-        match params[first_header..].iter_mut().find(|(known, _)| &**known == b"HTTP_COOKIE") {
-            Some((_, value)) => *value = [&**value, b"; ", &join(&request.cookies, b"; ")].concat().into(),
+        match params[first_header..]
+            .iter_mut()
+            .find(|(known, _)| &**known == b"HTTP_COOKIE")
+        {
+            Some((_, value)) => {
+                *value = [&**value, b"; ", &join(&request.cookies, b"; ")]
+                    .concat()
+                    .into()
+            }
             None => params.push((Cow::Borrowed(b"HTTP_COOKIE"), join(&request.cookies, b"; "))),
         }
     }
 }
 
 fn separator(variable: &[u8]) -> &'static [u8] {
-    if variable == b"HTTP_COOKIE" { b"; " } else { b", " }
+    if variable == b"HTTP_COOKIE" {
+        b"; "
+    } else {
+        b", "
+    }
 }
 
 fn join<'a>(values: &'a [Cow<'a, [u8]>], separator: &[u8]) -> Cow<'a, [u8]> {
@@ -224,24 +304,46 @@ fn without_base<'a>(path: &'a [u8], base: Option<&str>) -> Cow<'a, [u8]> {
 /// The Host header without its port, else the domain of the event, else `localhost`.
 fn server_name<'a>(request: &'a HttpRequest<'_>) -> &'a [u8] {
     let host = request.header("host").next().map(|host| {
-        let port = host.iter().rposition(|&byte| byte == b':').filter(|&colon| is_port(&host[colon + 1..]));
+        let port = host
+            .iter()
+            .rposition(|&byte| byte == b':')
+            .filter(|&colon| is_port(&host[colon + 1..]));
         &host[..port.unwrap_or(host.len())]
     });
     let known = [host, request.domain_name.as_deref()];
-    known.into_iter().flatten().find(|name| !name.is_empty()).unwrap_or(b"localhost")
+    known
+        .into_iter()
+        .flatten()
+        .find(|name| !name.is_empty())
+        .unwrap_or(b"localhost")
 }
 
 /// Who asked: as the event says, else the last hop that a load balancer noted.
 fn client(request: &HttpRequest<'_>) -> IpAddr {
-    let forwarded = || request.header("x-forwarded-for").last()?.rsplit(|&byte| byte == b',').next();
-    let text = request.source_ip.as_deref().or_else(forwarded).unwrap_or_default();
+    let forwarded = || {
+        request
+            .header("x-forwarded-for")
+            .last()?
+            .rsplit(|&byte| byte == b',')
+            .next()
+    };
+    let text = request
+        .source_ip
+        .as_deref()
+        .or_else(forwarded)
+        .unwrap_or_default();
     let text = std::str::from_utf8(text).unwrap_or_default().trim();
-    let address = text.parse().or_else(|_| text.parse::<SocketAddr>().map(|address| address.ip()));
+    let address = text
+        .parse()
+        .or_else(|_| text.parse::<SocketAddr>().map(|address| address.ip()));
     address.unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST))
 }
 
 fn first_item(list: &[u8]) -> &[u8] {
-    list.split(|&byte| byte == b',').next().unwrap_or_default().trim_ascii()
+    list.split(|&byte| byte == b',')
+        .next()
+        .unwrap_or_default()
+        .trim_ascii()
 }
 
 fn is_port(text: &[u8]) -> bool {
@@ -259,7 +361,11 @@ fn percent_decode(text: &[u8]) -> Vec<u8> {
             _ => None,
         };
         bytes.push(decoded.unwrap_or(first));
-        rest = if decoded.is_some() { &behind[2..] } else { behind };
+        rest = if decoded.is_some() {
+            &behind[2..]
+        } else {
+            behind
+        };
     }
     bytes
 }
@@ -274,7 +380,10 @@ mod tests {
         assert_eq!(script.filename, "/var/task/public/index.php");
         assert_eq!(script.document_root, "/var/task/public");
         assert_eq!(script.name, "/index.php");
-        assert_eq!(Script::new("/var/task/", "index.php", None).document_root, "/var/task");
+        assert_eq!(
+            Script::new("/var/task/", "index.php", None).document_root,
+            "/var/task"
+        );
         assert_eq!(Script::new("/", "index.php", None).filename, "/index.php");
     }
 
@@ -287,19 +396,33 @@ mod tests {
             ("/x/v1", Some("/v1"), "/x/v1"),
             ("/v1/x", None, "/v1/x"),
         ] {
-            assert_eq!(&*without_base(path.as_bytes(), base), expected.as_bytes(), "{path}");
+            assert_eq!(
+                &*without_base(path.as_bytes(), base),
+                expected.as_bytes(),
+                "{path}"
+            );
         }
     }
 
     #[test]
     fn percent_decoding_leaves_what_is_no_escape() {
-        assert_eq!(percent_decode(b"/a%20b%c3%A9%%2%zz%"), b"/a b\xc3\xa9%%2%zz%");
+        assert_eq!(
+            percent_decode(b"/a%20b%c3%A9%%2%zz%"),
+            b"/a b\xc3\xa9%%2%zz%"
+        );
     }
 
     #[test]
     fn the_context_embeds_json_and_leaves_out_what_is_not_there() {
-        let context = LambdaContext { request_id: "id", deadline_ms: Some(5), ..LambdaContext::default() };
-        assert_eq!(invocation_context(&context), br#"{"awsRequestId":"id","deadlineMs":5}"#);
+        let context = LambdaContext {
+            request_id: "id",
+            deadline_ms: Some(5),
+            ..LambdaContext::default()
+        };
+        assert_eq!(
+            invocation_context(&context),
+            br#"{"awsRequestId":"id","deadlineMs":5}"#
+        );
         let context = LambdaContext {
             client_context: Some(r#"{"custom":{"a":1.50}}"#),
             identity: Some("no json"),

@@ -9,7 +9,11 @@ use super::json::Object;
 use crate::cgi::head::Head;
 
 pub(super) fn decode<'a>(event: &Object<'a>) -> HttpRequest<'a> {
-    let query = multi_value_map(event, "multiValueQueryStringParameters", "queryStringParameters");
+    let query = multi_value_map(
+        event,
+        "multiValueQueryStringParameters",
+        "queryStringParameters",
+    );
     HttpRequest {
         method: event.text("httpMethod").unwrap_or_default(),
         path: path(event.text("path").unwrap_or_default()),
@@ -28,5 +32,8 @@ pub(super) fn decode<'a>(event: &Object<'a>) -> HttpRequest<'a> {
 /// As REST, and `statusDescription`.
 pub(super) fn write_head(head: &Head, multi_value: bool, writer: &mut HeadWriter<'_>) {
     api_gateway_v1::write_head(head, multi_value, writer);
-    writer.text("statusDescription", &format!("{} {}", head.status, head.reason()));
+    writer.text(
+        "statusDescription",
+        &format!("{} {}", head.status, head.reason()),
+    );
 }

@@ -55,23 +55,36 @@ impl Answer {
     /// Begins an answer in `dialect`.
     pub fn new(dialect: Dialect, head: &Head, is_head_request: bool) -> Answer {
         let mut document = Vec::with_capacity(4096);
-        let mut writer = HeadWriter { document: &mut document };
+        let mut writer = HeadWriter {
+            document: &mut document,
+        };
         match dialect {
             Dialect::ApiGatewayV2 => api_gateway_v2::write_head(head, &mut writer),
-            Dialect::ApiGatewayV1 { multi_value } => api_gateway_v1::write_head(head, multi_value, &mut writer),
+            Dialect::ApiGatewayV1 { multi_value } => {
+                api_gateway_v1::write_head(head, multi_value, &mut writer)
+            }
             Dialect::Alb { multi_value } => alb::write_head(head, multi_value, &mut writer),
             Dialect::Lattice => lattice::write_head(head, &mut writer),
         }
         document.extend_from_slice(b",\"body\":\"");
         let is_encoded = head.headers.iter().any(|header| {
-            header.is("content-encoding") && !header.value.is_empty() && !header.value.eq_ignore_ascii_case("identity")
+            header.is("content-encoding")
+                && !header.value.is_empty()
+                && !header.value.eq_ignore_ascii_case("identity")
         });
         let body = match (is_head_request || head.is_bodiless(), is_encoded) {
             (true, _) => Body::None,
             (false, true) => Body::Base64(Vec::new()),
             (false, false) => Body::Text(Vec::new()),
         };
-        Answer { body_start: document.len(), document, body, body_len: 0, dropped: 0, dialect: Some(dialect) }
+        Answer {
+            body_start: document.len(),
+            document,
+            body,
+            body_len: 0,
+            dropped: 0,
+            dialect: Some(dialect),
+        }
     }
 
     /// An answer without an envelope, for events that are no HTTP requests.
@@ -94,8 +107,11 @@ impl Answer {
             Body::Verbatim => self.document.extend_from_slice(piece),
             Body::Text(unfinished) => {
                 let unfinished = std::mem::take(unfinished);
-                let piece: Cow<'_, [u8]> =
-                    if unfinished.is_empty() { piece.into() } else { [&unfinished, piece].concat().into() };
+                let piece: Cow<'_, [u8]> = if unfinished.is_empty() {
+                    piece.into()
+                } else {
+                    [&unfinished, piece].concat().into()
+                };
                 self.push_text(&piece);
             }
             Body::Base64(_) => self.push_base64(piece),
@@ -113,7 +129,10 @@ impl Answer {
             Ok(text) => (text, &[][..]),
             Err(error) if error.error_len().is_none() => {
                 let (text, rest) = piece.split_at(error.valid_up_to());
-                (std::str::from_utf8(text).expect("from_utf8 has just said so"), rest)
+                (
+                    std::str::from_utf8(text).expect("from_utf8 has just said so"),
+                    rest,
+                )
             }
             Err(_) => {
                 self.become_base64();
@@ -138,8 +157,14 @@ impl Answer {
     }
 
     fn push_base64(&mut self, piece: &[u8]) {
-        let Body::Base64(waiting) = &mut self.body else { return };
-        let needed = if waiting.is_empty() { 0 } else { (3 - waiting.len()).min(piece.len()) };
+        let Body::Base64(waiting) = &mut self.body else {
+            return;
+        };
+        let needed = if waiting.is_empty() {
+            0
+        } else {
+            (3 - waiting.len()).min(piece.len())
+        };
         let (head, tail) = piece.split_at(needed);
         waiting.extend_from_slice(head);
         if waiting.len() == 3 {
@@ -156,7 +181,9 @@ impl Answer {
     /// The document, ready to be posted.
     pub fn finish(mut self) -> Result<Vec<u8>, TooLarge> {
         if matches!(&self.body, Body::Text(unfinished) if !unfinished.is_empty()) {
-            let Body::Text(unfinished) = std::mem::replace(&mut self.body, Body::None) else { unreachable!() };
+            let Body::Text(unfinished) = std::mem::replace(&mut self.body, Body::None) else {
+                unreachable!()
+            };
             self.become_base64();
             self.push_base64(&unfinished);
         }
@@ -166,7 +193,8 @@ impl Answer {
         }
         if self.body != Body::Verbatim {
             self.document.extend_from_slice(b"\",\"isBase64Encoded\":");
-            self.document.extend_from_slice(if is_base64 { b"true}" } else { b"false}" });
+            self.document
+                .extend_from_slice(if is_base64 { b"true}" } else { b"false}" });
         }
         let size = match is_base64 && self.dropped > 0 {
             // text that turned out to be binary after it was dropped: what it would have been as base64
@@ -191,17 +219,22 @@ impl Answer {
         };
         if total > limit {
             let largest = head.headers.iter().max_by_key(|header| size(header));
-            let largest = largest.map(|header| format!("{} with {} bytes", header.name, size(header)));
+            let largest =
+                largest.map(|header| format!("{} with {} bytes", header.name, size(header)));
             warnings.push(format!(
                 "the answer's headers have {total} bytes, and {sender} refuses more than {limit}; the largest is {}",
                 largest.unwrap_or_default()
             ));
         }
-        let cookies = head.headers.iter().filter(|header| header.is("set-cookie")).count();
+        let cookies = head
+            .headers
+            .iter()
+            .filter(|header| header.is("set-cookie"))
+            .count();
         let loses_cookies = match self.dialect {
-            Some(Dialect::Alb { multi_value: false } | Dialect::ApiGatewayV1 { multi_value: false }) => {
-                Some("the last one arrives; turn multi-value headers on for the target group")
-            }
+            Some(
+                Dialect::Alb { multi_value: false } | Dialect::ApiGatewayV1 { multi_value: false },
+            ) => Some("the last one arrives; turn multi-value headers on for the target group"),
             Some(Dialect::Lattice) => Some("they are joined into one header"),
             _ => None,
         };
@@ -232,7 +265,8 @@ fn escape(text: &str, document: &mut Vec<u8>) {
             Ok(())
         }
     }
-    text.serialize(&mut Serializer::with_formatter(document, Content)).expect("a Vec takes every write");
+    text.serialize(&mut Serializer::with_formatter(document, Content))
+        .expect("a Vec takes every write");
 }
 
 /// Writes the members of an answer that stand before its body.
@@ -243,7 +277,8 @@ pub(super) struct HeadWriter<'d> {
 impl HeadWriter<'_> {
     /// `statusCode`; it comes first.
     pub(super) fn status(&mut self, status: u16) {
-        self.document.extend_from_slice(format!("{{\"statusCode\":{status}").as_bytes());
+        self.document
+            .extend_from_slice(format!("{{\"statusCode\":{status}").as_bytes());
     }
 
     /// A member that is a string.
@@ -258,12 +293,18 @@ impl HeadWriter<'_> {
 
     /// `headers`, the values of a repeated name joined.
     pub(super) fn joined_headers<'h>(&mut self, headers: impl Iterator<Item = &'h Header>) {
-        self.member("headers", &Map(grouped(headers).map(|(name, values)| (name, values.join(", "))).collect()));
+        self.member(
+            "headers",
+            &Map(grouped(headers)
+                .map(|(name, values)| (name, values.join(", ")))
+                .collect()),
+        );
     }
 
     /// `headers`, the last value of a repeated name.
     pub(super) fn last_headers(&mut self, headers: &[Header]) {
-        let last = |(name, values): (_, Vec<&str>)| (name, values.last().map(|value| value.to_string()));
+        let last =
+            |(name, values): (_, Vec<&str>)| (name, values.last().map(|value| value.to_string()));
         self.member("headers", &Map(grouped(headers.iter()).map(last).collect()));
     }
 
@@ -273,13 +314,16 @@ impl HeadWriter<'_> {
     }
 
     fn member(&mut self, name: &str, value: &impl serde::Serialize) {
-        self.document.extend_from_slice(format!(",\"{name}\":").as_bytes());
+        self.document
+            .extend_from_slice(format!(",\"{name}\":").as_bytes());
         serde_json::to_writer(&mut *self.document, value).expect("strings always have a JSON form");
     }
 }
 
 /// Headers by name, in any case of letters; the first spelling and the first place count.
-fn grouped<'h>(headers: impl Iterator<Item = &'h Header>) -> impl Iterator<Item = (&'h str, Vec<&'h str>)> {
+fn grouped<'h>(
+    headers: impl Iterator<Item = &'h Header>,
+) -> impl Iterator<Item = (&'h str, Vec<&'h str>)> {
     let mut groups: Vec<(&str, Vec<&str>)> = Vec::new();
     for header in headers {
         match groups.iter_mut().find(|(name, _)| header.is(name)) {
@@ -307,7 +351,11 @@ mod tests {
     const V2: Dialect = Dialect::ApiGatewayV2;
 
     fn head(block: &str) -> Head {
-        head::Parser::default().push(block.as_bytes()).unwrap().unwrap().0
+        head::Parser::default()
+            .push(block.as_bytes())
+            .unwrap()
+            .unwrap()
+            .0
     }
 
     /// The decoded body and whether it came as base64.
@@ -330,17 +378,31 @@ mod tests {
     fn no_byte_is_changed_wherever_the_body_is_cut() {
         let bodies: [(&[u8], bool); 6] = [
             (b"", false),
-            ("text \"\\ \u{0}\u{1f} \u{2028} \u{1f600} é\r\n".as_bytes(), false),
+            (
+                "text \"\\ \u{0}\u{1f} \u{2028} \u{1f600} é\r\n".as_bytes(),
+                false,
+            ),
             (b"\x89PNG\r\n\x1a\n\x00\x00", true),
             (b"late \xe9 \"latin\"", true),
-            ("cut at the end \u{1f600}".as_bytes().split_last().unwrap().1, true),
+            (
+                "cut at the end \u{1f600}"
+                    .as_bytes()
+                    .split_last()
+                    .unwrap()
+                    .1,
+                true,
+            ),
             (&[0xff; 7], true),
         ];
         for (body, is_base64) in bodies {
             for first in 0..=body.len() {
                 for second in first..=body.len() {
                     let pieces = [&body[..first], &body[first..second], &body[second..]];
-                    assert_eq!(answer("\n", &pieces), (body.to_vec(), is_base64), "{body:?} {first} {second}");
+                    assert_eq!(
+                        answer("\n", &pieces),
+                        (body.to_vec(), is_base64),
+                        "{body:?} {first} {second}"
+                    );
                 }
             }
         }
@@ -348,16 +410,30 @@ mod tests {
 
     #[test]
     fn a_compressed_body_is_base64_even_when_it_could_be_text() {
-        assert_eq!(answer("Content-Encoding: br\n\n", &[b"a"]), (b"a".to_vec(), true));
-        assert_eq!(answer("Content-Encoding: identity\n\n", &[b"a"]), (b"a".to_vec(), false));
+        assert_eq!(
+            answer("Content-Encoding: br\n\n", &[b"a"]),
+            (b"a".to_vec(), true)
+        );
+        assert_eq!(
+            answer("Content-Encoding: identity\n\n", &[b"a"]),
+            (b"a".to_vec(), false)
+        );
     }
 
     #[test]
     fn bodiless_answers() {
-        for (block, is_head_request) in [("Status: 204\n\n", false), ("Status: 304\n\n", false), ("\n", true)] {
+        for (block, is_head_request) in [
+            ("Status: 204\n\n", false),
+            ("Status: 304\n\n", false),
+            ("\n", true),
+        ] {
             let mut answer = Answer::new(V2, &head(block), is_head_request);
             answer.push(b"\xffdropped");
-            assert_eq!(body_of(&answer.finish().unwrap()), (Vec::new(), false), "{block:?}");
+            assert_eq!(
+                body_of(&answer.finish().unwrap()),
+                (Vec::new(), false),
+                "{block:?}"
+            );
         }
     }
 
@@ -371,14 +447,26 @@ mod tests {
         let mut answer = Answer::new(V2, &head("\n"), false);
         answer.push(&vec![b'x'; LIMIT - envelope]);
         answer.push(b"x");
-        assert_eq!(answer.finish(), Err(TooLarge { size: LIMIT + 1, limit: LIMIT }));
+        assert_eq!(
+            answer.finish(),
+            Err(TooLarge {
+                size: LIMIT + 1,
+                limit: LIMIT
+            })
+        );
 
         let mut answer = Answer::new(V2, &head("\n"), false);
         for _ in 0..300 {
             answer.push(&[b'"'; 65_536]);
             assert!(answer.document.capacity() <= 2 * LIMIT);
         }
-        assert_eq!(answer.finish(), Err(TooLarge { size: envelope + 300 * 65_536 * 2, limit: LIMIT }));
+        assert_eq!(
+            answer.finish(),
+            Err(TooLarge {
+                size: envelope + 300 * 65_536 * 2,
+                limit: LIMIT
+            })
+        );
     }
 
     #[test]
@@ -399,17 +487,34 @@ mod tests {
         assert_eq!(answer.finish().unwrap(), b"{\"a\":\xff}");
         let mut answer = Answer::verbatim();
         answer.push(&vec![b' '; LIMIT + 5]);
-        assert_eq!(answer.finish(), Err(TooLarge { size: LIMIT + 5, limit: LIMIT }));
+        assert_eq!(
+            answer.finish(),
+            Err(TooLarge {
+                size: LIMIT + 5,
+                limit: LIMIT
+            })
+        );
     }
 
     #[test]
     fn warnings_name_what_the_sender_will_not_take() {
         let large = head(&format!("Small: a\nLarge: {}\n\n", "x".repeat(11_000)));
         let api = Answer::new(V2, &large, false).warnings(&large);
-        assert!(api[0].contains("11019 bytes") && api[0].contains("Large with 11009 bytes"), "{api:?}");
-        assert_eq!(Answer::new(Dialect::Alb { multi_value: true }, &large, false).warnings(&large), [""; 0]);
+        assert!(
+            api[0].contains("11019 bytes") && api[0].contains("Large with 11009 bytes"),
+            "{api:?}"
+        );
+        assert_eq!(
+            Answer::new(Dialect::Alb { multi_value: true }, &large, false).warnings(&large),
+            [""; 0]
+        );
         let huge = head(&format!("Large: {}\n\n", "x".repeat(33_000)));
-        assert_eq!(Answer::new(Dialect::Alb { multi_value: true }, &huge, false).warnings(&huge).len(), 1);
+        assert_eq!(
+            Answer::new(Dialect::Alb { multi_value: true }, &huge, false)
+                .warnings(&huge)
+                .len(),
+            1
+        );
 
         let cookies = head("Set-Cookie: a=1\nSet-Cookie: b=2\n\n");
         for (dialect, warned) in [
@@ -418,7 +523,13 @@ mod tests {
             (Dialect::Alb { multi_value: false }, 1),
             (Dialect::Lattice, 1),
         ] {
-            assert_eq!(Answer::new(dialect, &cookies, false).warnings(&cookies).len(), warned, "{dialect:?}");
+            assert_eq!(
+                Answer::new(dialect, &cookies, false)
+                    .warnings(&cookies)
+                    .len(),
+                warned,
+                "{dialect:?}"
+            );
         }
 
         let mut big = Answer::new(Dialect::Alb { multi_value: true }, &cookies, false);

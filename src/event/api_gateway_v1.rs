@@ -8,7 +8,11 @@ use super::json::Object;
 use crate::cgi::head::Head;
 
 pub(super) fn decode<'a>(event: &Object<'a>, context: &Object<'a>) -> HttpRequest<'a> {
-    let query = multi_value_map(event, "multiValueQueryStringParameters", "queryStringParameters");
+    let query = multi_value_map(
+        event,
+        "multiValueQueryStringParameters",
+        "queryStringParameters",
+    );
     HttpRequest {
         method: event.text("httpMethod").unwrap_or_default(),
         path: path(event.text("path").unwrap_or_default()),

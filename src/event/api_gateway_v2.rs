@@ -12,8 +12,13 @@ use crate::cgi::head::Head;
 pub(super) fn decode<'a>(event: &Object<'a>, context: &Object<'a>) -> HttpRequest<'a> {
     let http = context.object("http");
     let domain_name = context.text("domainName");
-    let stage = context.text("stage").filter(|stage| &**stage != b"$default");
-    let raw_path = event.text("rawPath").or_else(|| http.text("path")).unwrap_or_default();
+    let stage = context
+        .text("stage")
+        .filter(|stage| &**stage != b"$default");
+    let raw_path = event
+        .text("rawPath")
+        .or_else(|| http.text("path"))
+        .unwrap_or_default();
     let raw_path = match stage.filter(|_| domain_name.as_deref().is_some_and(is_execute_api)) {
         Some(stage) => without_stage(raw_path, &stage),
         None => raw_path,
@@ -37,11 +42,16 @@ pub(super) fn decode<'a>(event: &Object<'a>, context: &Object<'a>) -> HttpReques
 fn is_execute_api(domain: &[u8]) -> bool {
     let domain = domain.to_ascii_lowercase();
     let amazons = domain.ends_with(b".amazonaws.com") || domain.ends_with(b".amazonaws.com.cn");
-    amazons && domain.split(|&byte| byte == b'.').any(|label| label == b"execute-api")
+    amazons
+        && domain
+            .split(|&byte| byte == b'.')
+            .any(|label| label == b"execute-api")
 }
 
 fn without_stage<'a>(path: Text<'a>, stage: &[u8]) -> Text<'a> {
-    let rest = path.strip_prefix(b"/").and_then(|path| path.strip_prefix(stage));
+    let rest = path
+        .strip_prefix(b"/")
+        .and_then(|path| path.strip_prefix(stage));
     match rest {
         Some(rest) if rest.is_empty() || rest[0] == b'/' => Cow::Owned(rest.to_vec()),
         _ => path,
@@ -51,9 +61,20 @@ fn without_stage<'a>(path: Text<'a>, stage: &[u8]) -> Text<'a> {
 /// `headers` with repeats joined, `Set-Cookie` in `cookies` alone.
 pub(super) fn write_head(head: &Head, writer: &mut HeadWriter<'_>) {
     writer.status(head.status);
-    writer.joined_headers(head.headers.iter().filter(|header| !header.is("set-cookie")));
-    let cookies: Vec<_> = head.headers.iter().filter(|header| header.is("set-cookie")).collect();
+    writer.joined_headers(
+        head.headers
+            .iter()
+            .filter(|header| !header.is("set-cookie")),
+    );
+    let cookies: Vec<_> = head
+        .headers
+        .iter()
+        .filter(|header| header.is("set-cookie"))
+        .collect();
     if !cookies.is_empty() {
-        writer.list("cookies", cookies.iter().map(|header| header.value.as_str()));
+        writer.list(
+            "cookies",
+            cookies.iter().map(|header| header.value.as_str()),
+        );
     }
 }

@@ -34,7 +34,10 @@ impl HttpRequest<'_> {
     /// All values of a header, in any case of letters.
     pub fn header<'s>(&'s self, name: &'s str) -> impl Iterator<Item = &'s [u8]> {
         let same = move |(key, _): &&(Text<'_>, _)| key.eq_ignore_ascii_case(name.as_bytes());
-        self.headers.iter().filter(same).flat_map(|(_, values)| values.iter().map(|value| &**value))
+        self.headers
+            .iter()
+            .filter(same)
+            .flat_map(|(_, values)| values.iter().map(|value| &**value))
     }
 }
 
@@ -57,7 +60,9 @@ pub(super) fn body<'a>(event: &Object<'a>, flag: &str) -> Option<Cow<'a, [u8]>> 
 /// RFC 3986 3.3: unreserved, sub-delims, `:`, `@`, `/`, and `%` before two hexadecimal digits.
 pub(super) fn path(bytes: Text<'_>) -> Cow<'_, [u8]> {
     let legal = |index: usize| match bytes[index] {
-        b'%' => bytes.get(index + 1..index + 3).is_some_and(|hex| hex.iter().all(u8::is_ascii_hexdigit)),
+        b'%' => bytes
+            .get(index + 1..index + 3)
+            .is_some_and(|hex| hex.iter().all(u8::is_ascii_hexdigit)),
         byte => is_unreserved(byte) || b"!$&'()*+,;=:@/".contains(&byte),
     };
     if bytes.first() == Some(&b'/') && (0..bytes.len()).all(legal) {
@@ -95,7 +100,10 @@ pub(super) fn joined_query(parameters: &[(Text<'_>, Vec<Text<'_>>)]) -> Vec<u8> 
     join_query(parameters, |bytes, query| query.extend_from_slice(bytes))
 }
 
-fn join_query(parameters: &[(Text<'_>, Vec<Text<'_>>)], write: impl Fn(&[u8], &mut Vec<u8>)) -> Vec<u8> {
+fn join_query(
+    parameters: &[(Text<'_>, Vec<Text<'_>>)],
+    write: impl Fn(&[u8], &mut Vec<u8>),
+) -> Vec<u8> {
     let mut query = Vec::new();
     for (name, values) in parameters {
         for value in values {
@@ -111,7 +119,11 @@ fn join_query(parameters: &[(Text<'_>, Vec<Text<'_>>)], write: impl Fn(&[u8], &m
 }
 
 /// The member `multi` where it maps anything, else `single`.
-pub(super) fn multi_value_map<'a>(event: &Object<'a>, multi: &str, single: &str) -> Vec<(Text<'a>, Vec<Text<'a>>)> {
+pub(super) fn multi_value_map<'a>(
+    event: &Object<'a>,
+    multi: &str,
+    single: &str,
+) -> Vec<(Text<'a>, Vec<Text<'a>>)> {
     match event.map(multi) {
         map if map.is_empty() => event.map(single),
         map => map,
@@ -125,7 +137,11 @@ fn is_unreserved(byte: u8) -> bool {
 
 fn percent_encode(byte: u8, out: &mut Vec<u8>) {
     const HEX: &[u8; 16] = b"0123456789ABCDEF";
-    out.extend([b'%', HEX[usize::from(byte >> 4)], HEX[usize::from(byte & 15)]]);
+    out.extend([
+        b'%',
+        HEX[usize::from(byte >> 4)],
+        HEX[usize::from(byte & 15)],
+    ]);
 }
 
 #[cfg(test)]
@@ -142,7 +158,11 @@ mod tests {
             ("/100%/%zz/%4", "/100%25/%25zz/%254"),
             ("/../x//y", "/../x//y"),
         ] {
-            assert_eq!(path(Cow::Borrowed(given.as_bytes())), expected.as_bytes(), "{given}");
+            assert_eq!(
+                path(Cow::Borrowed(given.as_bytes())),
+                expected.as_bytes(),
+                "{given}"
+            );
         }
     }
 }

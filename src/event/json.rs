@@ -29,7 +29,11 @@ impl<'a> Object<'a> {
 
     /// The JSON text of a member; the last one of a repeated name, as in JavaScript.
     pub fn raw(&self, name: &str) -> Option<&'a str> {
-        self.0.iter().rev().find(|(key, _)| &**key == name.as_bytes()).map(|(_, value)| value.get())
+        self.0
+            .iter()
+            .rev()
+            .find(|(key, _)| &**key == name.as_bytes())
+            .map(|(_, value)| value.get())
     }
 
     /// A member that is a string.
@@ -55,8 +59,12 @@ impl<'a> Object<'a> {
     /// A member that maps names to a value or to a list of values: headers, query parameters. Names without a value are left out.
     pub fn map(&self, name: &str) -> Vec<(Text<'a>, Vec<Text<'a>>)> {
         let entries = self.object(name).0;
-        let with_values = entries.into_iter().map(|(name, json)| (name, values(json.get())));
-        with_values.filter(|(_, values)| !values.is_empty()).collect()
+        let with_values = entries
+            .into_iter()
+            .map(|(name, json)| (name, values(json.get())));
+        with_values
+            .filter(|(_, values)| !values.is_empty())
+            .collect()
     }
 
     /// The names of the members.
@@ -67,7 +75,9 @@ impl<'a> Object<'a> {
 
 /// A string's bytes; `None` for any other type.
 pub fn text(json: &str) -> Option<Text<'_>> {
-    serde_json::from_str::<Bytes<'_>>(json).ok().map(|bytes| bytes.0)
+    serde_json::from_str::<Bytes<'_>>(json)
+        .ok()
+        .map(|bytes| bytes.0)
 }
 
 /// The values of a header or parameter: a string, a number, a truth value (as JSON writes it), or a list of these.
@@ -75,7 +85,10 @@ fn values(json: &str) -> Vec<Text<'_>> {
     match json.as_bytes().first() {
         Some(b'[') => {
             let items = serde_json::from_str::<Vec<&RawValue>>(json).unwrap_or_default();
-            items.into_iter().filter_map(|item| scalar(item.get())).collect()
+            items
+                .into_iter()
+                .filter_map(|item| scalar(item.get()))
+                .collect()
         }
         _ => scalar(json).into_iter().collect(),
     }
@@ -156,25 +169,40 @@ mod tests {
         assert_eq!(object.text("n"), None);
         assert_eq!(object.text("l"), None);
         assert_eq!(object.text("absent"), None);
-        assert!(object.flag("t") && object.flag("T") && !object.flag("n") && !object.flag("absent"));
+        assert!(
+            object.flag("t") && object.flag("T") && !object.flag("n") && !object.flag("absent")
+        );
         assert!(object.has("null") && !object.has("absent"));
         assert_eq!(object.raw("n"), Some("-1.50e3"));
-        assert_eq!(object.texts("l"), [b"x".as_slice(), b"1"].map(Cow::Borrowed));
+        assert_eq!(
+            object.texts("l"),
+            [b"x".as_slice(), b"1"].map(Cow::Borrowed)
+        );
         assert!(object.object("null").is_empty());
-        assert_eq!(object.object("o").text("k").as_deref(), Some(b"v".as_slice()));
+        assert_eq!(
+            object.object("o").text("k").as_deref(),
+            Some(b"v".as_slice())
+        );
     }
 
     #[test]
     fn maps_keep_order_numbers_and_empty_values() {
-        let object = Object::parse(r#"{"m":{"b":["1","2"],"a":7,"n":null,"e":"","z":[]}}"#).unwrap();
+        let object =
+            Object::parse(r#"{"m":{"b":["1","2"],"a":7,"n":null,"e":"","z":[]}}"#).unwrap();
         let map: Vec<(String, Vec<String>)> = object
             .map("m")
             .into_iter()
-            .map(|(name, values)| (lossy(&name), values.iter().map(|value| lossy(value)).collect()))
+            .map(|(name, values)| {
+                (
+                    lossy(&name),
+                    values.iter().map(|value| lossy(value)).collect(),
+                )
+            })
             .collect();
         let expected = [("b", vec!["1", "2"]), ("a", vec!["7"]), ("e", vec![""])];
-        let expected: Vec<(String, Vec<String>)> =
-            expected.map(|(k, v)| (k.to_owned(), v.into_iter().map(str::to_owned).collect())).into();
+        let expected: Vec<(String, Vec<String>)> = expected
+            .map(|(k, v)| (k.to_owned(), v.into_iter().map(str::to_owned).collect()))
+            .into();
         assert_eq!(map, expected);
     }
 
@@ -184,10 +212,17 @@ mod tests {
 
     #[test]
     fn duplicates_surrogates_and_deep_nesting_are_no_errors() {
-        let deep = format!(r#"{{"a":"first","a":"last","s":"\ud800","deep":{}{}}}"#, "[".repeat(5000), "]".repeat(5000));
+        let deep = format!(
+            r#"{{"a":"first","a":"last","s":"\ud800","deep":{}{}}}"#,
+            "[".repeat(5000),
+            "]".repeat(5000)
+        );
         let object = Object::parse(&deep).unwrap();
         assert_eq!(object.text("a").as_deref(), Some(b"last".as_slice()));
-        assert_eq!(object.text("s").as_deref(), Some(b"\xed\xa0\x80".as_slice()));
+        assert_eq!(
+            object.text("s").as_deref(),
+            Some(b"\xed\xa0\x80".as_slice())
+        );
     }
 
     #[test]

@@ -11,7 +11,8 @@ use crate::cgi::head::Head;
 
 pub(super) fn decode_v1<'a>(event: &Object<'a>) -> HttpRequest<'a> {
     let (raw_path, raw_query) = split(event.text("raw_path").unwrap_or_default());
-    let query = raw_query.unwrap_or_else(|| joined_query(&event.map("query_string_parameters")).into());
+    let query =
+        raw_query.unwrap_or_else(|| joined_query(&event.map("query_string_parameters")).into());
     request(event, "is_base64_encoded", raw_path, query)
 }
 
@@ -19,11 +20,20 @@ pub(super) fn decode_v2<'a>(event: &Object<'a>) -> HttpRequest<'a> {
     // the path carries the query in some of AWS's examples
     let (raw_path, raw_query) = split(event.text("path").unwrap_or_default());
     let map = event.map("queryStringParameters");
-    let query = if map.is_empty() { raw_query.unwrap_or_default() } else { joined_query(&map).into() };
+    let query = if map.is_empty() {
+        raw_query.unwrap_or_default()
+    } else {
+        joined_query(&map).into()
+    };
     request(event, "isBase64Encoded", raw_path, query)
 }
 
-fn request<'a>(event: &Object<'a>, base64: &str, raw_path: Text<'a>, query: Text<'a>) -> HttpRequest<'a> {
+fn request<'a>(
+    event: &Object<'a>,
+    base64: &str,
+    raw_path: Text<'a>,
+    query: Text<'a>,
+) -> HttpRequest<'a> {
     HttpRequest {
         method: event.text("method").unwrap_or_default(),
         path: path(raw_path),
@@ -41,7 +51,10 @@ fn request<'a>(event: &Object<'a>, base64: &str, raw_path: Text<'a>, query: Text
 
 fn split(path: Text<'_>) -> (Text<'_>, Option<Text<'_>>) {
     match path.iter().position(|&byte| byte == b'?') {
-        Some(mark) => (Cow::Owned(path[..mark].to_vec()), Some(Cow::Owned(path[mark + 1..].to_vec()))),
+        Some(mark) => (
+            Cow::Owned(path[..mark].to_vec()),
+            Some(Cow::Owned(path[mark + 1..].to_vec())),
+        ),
         None => (path, None),
     }
 }

@@ -48,19 +48,30 @@ impl<'a> Event<'a> {
     /// Decides by shape (AWS's documentation of each event source).
     pub fn decode(event: &'a [u8]) -> Result<Event<'a>, NotJson> {
         let json = std::str::from_utf8(event).map_err(|error| NotJson(error.to_string()))?;
-        if !json.trim_start_matches([' ', '\t', '\r', '\n']).starts_with('{') {
+        if !json
+            .trim_start_matches([' ', '\t', '\r', '\n'])
+            .starts_with('{')
+        {
             let checked = serde_json::from_str::<serde::de::IgnoredAny>(json);
-            return checked.map(|_| Event::Other).map_err(|error| NotJson(error.to_string()));
+            return checked
+                .map(|_| Event::Other)
+                .map_err(|error| NotJson(error.to_string()));
         }
-        let event: Object<'a> = serde_json::from_str(json).map_err(|error| NotJson(error.to_string()))?;
+        let event: Object<'a> =
+            serde_json::from_str(json).map_err(|error| NotJson(error.to_string()))?;
         Ok(Event::of(&event))
     }
 
     fn of(event: &Object<'a>) -> Event<'a> {
         let context = event.object("requestContext");
-        let version_2 = event.text("version").is_some_and(|version| &*version == b"2.0");
+        let version_2 = event
+            .text("version")
+            .is_some_and(|version| &*version == b"2.0");
         if version_2 && !context.object("http").is_empty() {
-            return Event::Http(Dialect::ApiGatewayV2, api_gateway_v2::decode(event, &context));
+            return Event::Http(
+                Dialect::ApiGatewayV2,
+                api_gateway_v2::decode(event, &context),
+            );
         }
         if version_2 && context.text("serviceArn").is_some() && event.text("method").is_some() {
             return Event::Http(Dialect::Lattice, lattice::decode_v2(event));
@@ -73,7 +84,10 @@ impl<'a> Event<'a> {
             if context.has("elb") {
                 return Event::Http(Dialect::Alb { multi_value }, alb::decode(event));
             }
-            return Event::Http(Dialect::ApiGatewayV1 { multi_value }, api_gateway_v1::decode(event, &context));
+            return Event::Http(
+                Dialect::ApiGatewayV1 { multi_value },
+                api_gateway_v1::decode(event, &context),
+            );
         }
         Event::Other
     }
@@ -95,13 +109,31 @@ mod tests {
         let v1 = |multi_value| Some(Dialect::ApiGatewayV1 { multi_value });
         let alb = |multi_value| Some(Dialect::Alb { multi_value });
         for (json, expected) in [
-            (r#"{"version":"2.0","requestContext":{"http":{"method":"GET"}}}"#, Some(Dialect::ApiGatewayV2)),
-            (r#"{"version":"2.0","requestContext":{"serviceArn":"a"},"method":"GET"}"#, Some(Dialect::Lattice)),
+            (
+                r#"{"version":"2.0","requestContext":{"http":{"method":"GET"}}}"#,
+                Some(Dialect::ApiGatewayV2),
+            ),
+            (
+                r#"{"version":"2.0","requestContext":{"serviceArn":"a"},"method":"GET"}"#,
+                Some(Dialect::Lattice),
+            ),
             (r#"{"raw_path":"/","method":"GET"}"#, Some(Dialect::Lattice)),
-            (r#"{"httpMethod":"GET","path":"/","requestContext":{"elb":{}}}"#, alb(false)),
-            (r#"{"httpMethod":"GET","path":"/","requestContext":{"elb":{}},"multiValueHeaders":{}}"#, alb(true)),
-            (r#"{"httpMethod":"GET","path":"/","requestContext":null}"#, v1(false)),
-            (r#"{"httpMethod":"GET","path":"/","multiValueHeaders":null}"#, v1(true)),
+            (
+                r#"{"httpMethod":"GET","path":"/","requestContext":{"elb":{}}}"#,
+                alb(false),
+            ),
+            (
+                r#"{"httpMethod":"GET","path":"/","requestContext":{"elb":{}},"multiValueHeaders":{}}"#,
+                alb(true),
+            ),
+            (
+                r#"{"httpMethod":"GET","path":"/","requestContext":null}"#,
+                v1(false),
+            ),
+            (
+                r#"{"httpMethod":"GET","path":"/","multiValueHeaders":null}"#,
+                v1(true),
+            ),
         ] {
             assert_eq!(dialect(json), expected, "{json}");
         }
@@ -129,10 +161,22 @@ mod tests {
 
     #[test]
     fn what_is_not_json_is_an_error_that_says_where() {
-        for bytes in [b"".as_slice(), b"  ", b"{", b"{\"a\":1,}", b"hello", b"{}{}", b"\"\xff\"", b"[1", b"\x00"] {
+        for bytes in [
+            b"".as_slice(),
+            b"  ",
+            b"{",
+            b"{\"a\":1,}",
+            b"hello",
+            b"{}{}",
+            b"\"\xff\"",
+            b"[1",
+            b"\x00",
+        ] {
             assert!(Event::decode(bytes).is_err(), "{bytes:?}");
         }
-        let Err(NotJson(text)) = Event::decode(b"{\"a\" 1}") else { panic!() };
+        let Err(NotJson(text)) = Event::decode(b"{\"a\" 1}") else {
+            panic!()
+        };
         assert!(text.contains("line 1 column 6"), "{text}");
     }
 

@@ -42,7 +42,9 @@ impl std::fmt::Display for Error {
         match self {
             Error::NotSent(error) => write!(f, "the worker cannot be reached: {error}"),
             Error::Closed => f.write_str("the worker closed the connection in mid-request"),
-            Error::Protocol(ProtocolError(text)) => write!(f, "php-fpm broke the FastCGI protocol: {text}"),
+            Error::Protocol(ProtocolError(text)) => {
+                write!(f, "php-fpm broke the FastCGI protocol: {text}")
+            }
         }
     }
 }
@@ -54,7 +56,14 @@ impl Connection {
     pub async fn open(socket: &Path) -> Result<Connection, Error> {
         let stream = UnixStream::connect(socket).await.map_err(Error::NotSent)?;
         let buffer = vec![0; BUFFER_LEN].into_boxed_slice();
-        Ok(Connection { stream, decoder: Decoder::default(), buffer, start: 0, end: 0, is_reusable: true })
+        Ok(Connection {
+            stream,
+            decoder: Decoder::default(),
+            buffer,
+            start: 0,
+            end: 0,
+            is_reusable: true,
+        })
     }
 
     /// Whether another request may follow: the last one ended, and both sides said all they had to say.
@@ -65,12 +74,19 @@ impl Connection {
     /// Begins a request: `head` from [`encode_request`](super::record::encode_request), and the body.
     pub fn request<'c>(&'c mut self, head: Vec<u8>, body: &'c [u8]) -> Exchange<'c> {
         self.is_reusable = false;
-        Exchange { connection: self, outgoing: Outgoing::new(head, body), is_begun: false }
+        Exchange {
+            connection: self,
+            outgoing: Outgoing::new(head, body),
+            is_begun: false,
+        }
     }
 
     /// The next part that was read already, as its kind and its place in the buffer.
     fn decode(&mut self) -> Result<Option<(Kind, Range<usize>)>, Error> {
-        let (taken, part) = self.decoder.decode(&self.buffer[self.start..self.end]).map_err(Error::Protocol)?;
+        let (taken, part) = self
+            .decoder
+            .decode(&self.buffer[self.start..self.end])
+            .map_err(Error::Protocol)?;
         self.start += taken;
         let (kind, len) = match part {
             None => return Ok(None),
@@ -114,7 +130,8 @@ impl Exchange<'_> {
             Kind::Stderr => Part::Stderr(&self.connection.buffer[range]),
             Kind::End => {
                 // fastcgi_finish_request() ends a request before its body was read
-                let is_all_said = self.outgoing.is_done() && self.connection.start == self.connection.end;
+                let is_all_said =
+                    self.outgoing.is_done() && self.connection.start == self.connection.end;
                 self.connection.is_reusable = is_all_said;
                 Part::End
             }
@@ -125,10 +142,21 @@ impl Exchange<'_> {
     async fn transfer(&mut self) -> Result<(), Error> {
         let connection = &mut *self.connection;
         let is_writing = !self.outgoing.is_done();
-        let interest = if is_writing { Interest::READABLE | Interest::WRITABLE } else { Interest::READABLE };
-        let ready = connection.stream.ready(interest).await.map_err(|_| Error::Closed)?;
+        let interest = if is_writing {
+            Interest::READABLE | Interest::WRITABLE
+        } else {
+            Interest::READABLE
+        };
+        let ready = connection
+            .stream
+            .ready(interest)
+            .await
+            .map_err(|_| Error::Closed)?;
         if is_writing && ready.is_writable() {
-            match connection.stream.try_write_vectored(&self.outgoing.slices()) {
+            match connection
+                .stream
+                .try_write_vectored(&self.outgoing.slices())
+            {
                 Ok(written) => {
                     self.is_begun = true;
                     self.outgoing.advance(written);
@@ -176,7 +204,13 @@ impl<'c> Outgoing<'c> {
             head.extend(stdin_header(0));
         }
         let body = if is_small { &[] } else { body };
-        Outgoing { own: head, own_sent: 0, content: &[], body, is_ended: is_small }
+        Outgoing {
+            own: head,
+            own_sent: 0,
+            content: &[],
+            body,
+            is_ended: is_small,
+        }
     }
 
     fn is_done(&self) -> bool {
@@ -184,7 +218,10 @@ impl<'c> Outgoing<'c> {
     }
 
     fn slices(&self) -> [IoSlice<'_>; 2] {
-        [IoSlice::new(&self.own[self.own_sent..]), IoSlice::new(self.content)]
+        [
+            IoSlice::new(&self.own[self.own_sent..]),
+            IoSlice::new(self.content),
+        ]
     }
 
     fn advance(&mut self, written: usize) {
@@ -219,7 +256,12 @@ mod tests {
         let mut bytes = Vec::new();
         while !outgoing.is_done() {
             let [own, content] = outgoing.slices();
-            let next: Vec<u8> = own.iter().chain(content.iter()).copied().take(step).collect();
+            let next: Vec<u8> = own
+                .iter()
+                .chain(content.iter())
+                .copied()
+                .take(step)
+                .collect();
             assert!(!next.is_empty());
             outgoing.advance(next.len());
             bytes.extend(next);
@@ -229,7 +271,15 @@ mod tests {
 
     #[test]
     fn a_body_goes_out_in_whole_records_whatever_a_write_takes() {
-        for len in [0, 1, SMALL_BODY, SMALL_BODY + 1, MAX_CONTENT, MAX_CONTENT + 1, 3 * MAX_CONTENT] {
+        for len in [
+            0,
+            1,
+            SMALL_BODY,
+            SMALL_BODY + 1,
+            MAX_CONTENT,
+            MAX_CONTENT + 1,
+            3 * MAX_CONTENT,
+        ] {
             let body: Vec<u8> = (0..len).map(|index| index as u8).collect();
             let mut expected = b"head".to_vec();
             for record in body.chunks(MAX_CONTENT) {

@@ -20,7 +20,9 @@ const REQUEST_COMPLETE: u8 = 0;
 
 fn header(kind: u8, content_len: usize) -> [u8; HEADER_LEN] {
     let [id_high, id_low] = REQUEST_ID.to_be_bytes();
-    let [len_high, len_low] = u16::try_from(content_len).expect("callers stay below MAX_CONTENT").to_be_bytes();
+    let [len_high, len_low] = u16::try_from(content_len)
+        .expect("callers stay below MAX_CONTENT")
+        .to_be_bytes();
     [VERSION, kind, id_high, id_low, len_high, len_low, 0, 0]
 }
 
@@ -41,7 +43,9 @@ pub struct ParamTooLong {
 /// BEGIN_REQUEST and all PARAMS, up to where the body begins. The connection is to be kept.
 ///
 /// php-fpm drops the connection when a name-value pair is cut in two, so a record ends where the next pair does not fit.
-pub fn encode_request<'p>(params: impl Iterator<Item = (&'p [u8], &'p [u8])>) -> Result<Vec<u8>, ParamTooLong> {
+pub fn encode_request<'p>(
+    params: impl Iterator<Item = (&'p [u8], &'p [u8])>,
+) -> Result<Vec<u8>, ParamTooLong> {
     let mut bytes = Vec::with_capacity(4096);
     bytes.extend(header(BEGIN_REQUEST, 8));
     bytes.extend([0, RESPONDER, KEEP_CONN, 0, 0, 0, 0, 0]);
@@ -49,7 +53,10 @@ pub fn encode_request<'p>(params: impl Iterator<Item = (&'p [u8], &'p [u8])>) ->
     for (name, value) in params {
         let len = length_len(name.len()) + length_len(value.len()) + name.len() + value.len();
         if len > MAX_CONTENT {
-            return Err(ParamTooLong { name: String::from_utf8_lossy(name).into_owned(), len });
+            return Err(ParamTooLong {
+                name: String::from_utf8_lossy(name).into_owned(),
+                len,
+            });
         }
         if bytes.len() - start + len > MAX_CONTENT {
             end_params(&mut bytes, start);
@@ -120,7 +127,10 @@ pub struct Decoder {
 
 impl Decoder {
     /// Takes bytes from the beginning of `input` and says how many. `None`: all were taken, more are needed.
-    pub fn decode<'b>(&mut self, input: &'b [u8]) -> Result<(usize, Option<Part<'b>>), ProtocolError> {
+    pub fn decode<'b>(
+        &mut self,
+        input: &'b [u8],
+    ) -> Result<(usize, Option<Part<'b>>), ProtocolError> {
         let mut taken = 0;
         loop {
             let rest = &input[taken..];
@@ -168,14 +178,25 @@ impl Decoder {
                 self.end_len = 0;
                 return match self.end[4] {
                     REQUEST_COMPLETE => Ok((taken, Some(Part::End))),
-                    _ => Err(ProtocolError("php-fpm refused the request (it is overloaded or does not know the role)")),
+                    _ => Err(ProtocolError(
+                        "php-fpm refused the request (it is overloaded or does not know the role)",
+                    )),
                 };
             }
         }
     }
 
     fn begin_record(&mut self) -> Result<(), ProtocolError> {
-        let [version, kind, id_high, id_low, len_high, len_low, padding, _] = self.header;
+        let [
+            version,
+            kind,
+            id_high,
+            id_low,
+            len_high,
+            len_low,
+            padding,
+            _,
+        ] = self.header;
         self.content_left = usize::from(u16::from_be_bytes([len_high, len_low]));
         self.padding_left = usize::from(padding);
         if version != VERSION {
@@ -243,7 +264,11 @@ mod tests {
         let answer = answer();
         let expected = (b"X: y\r\n\r\nhello world".to_vec(), b"oh".to_vec(), 1);
         for cut in 0..=answer.len() {
-            assert_eq!(decode(&[&answer[..cut], &answer[cut..]]).unwrap(), expected, "{cut}");
+            assert_eq!(
+                decode(&[&answer[..cut], &answer[cut..]]).unwrap(),
+                expected,
+                "{cut}"
+            );
         }
         let bytes: Vec<&[u8]> = answer.chunks(1).collect();
         assert_eq!(decode(&bytes).unwrap(), expected);
@@ -271,7 +296,9 @@ mod tests {
         for _ in 0..2_000 {
             let bytes: Vec<u8> = (0..200)
                 .map(|index| {
-                    state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+                    state = state
+                        .wrapping_mul(6_364_136_223_846_793_005)
+                        .wrapping_add(1_442_695_040_888_963_407);
                     // mostly plausible headers, so that the inner states are reached
                     match (index % 16, (state >> 33) as u8) {
                         (0, byte) if byte > 8 => VERSION,
@@ -290,25 +317,39 @@ mod tests {
     fn pairs(mut bytes: &[u8]) -> Vec<(Vec<u8>, Vec<u8>)> {
         let mut pairs = Vec::new();
         while !bytes.is_empty() {
-            let (kind, len) = (bytes[1], usize::from(u16::from_be_bytes([bytes[4], bytes[5]])));
+            let (kind, len) = (
+                bytes[1],
+                usize::from(u16::from_be_bytes([bytes[4], bytes[5]])),
+            );
             let mut content = &bytes[HEADER_LEN..HEADER_LEN + len];
             bytes = &bytes[HEADER_LEN + len..];
             if kind != PARAMS {
                 continue;
             }
-            assert_eq!(len == 0, bytes.is_empty(), "an empty record ends the parameters");
+            assert_eq!(
+                len == 0,
+                bytes.is_empty(),
+                "an empty record ends the parameters"
+            );
             while !content.is_empty() {
                 let mut length = || {
                     let short = usize::from(content[0]);
                     let (len, size) = match short < 0x80 {
                         true => (short, 1),
-                        false => ((u32::from_be_bytes(content[..4].try_into().unwrap()) & 0x7fff_ffff) as usize, 4),
+                        false => (
+                            (u32::from_be_bytes(content[..4].try_into().unwrap()) & 0x7fff_ffff)
+                                as usize,
+                            4,
+                        ),
                     };
                     content = &content[size..];
                     len
                 };
                 let (name, value) = (length(), length());
-                pairs.push((content[..name].to_vec(), content[name..name + value].to_vec()));
+                pairs.push((
+                    content[..name].to_vec(),
+                    content[name..name + value].to_vec(),
+                ));
                 content = &content[name + value..];
             }
         }
@@ -318,9 +359,16 @@ mod tests {
     #[test]
     fn no_pair_is_cut_in_two() {
         for size in [0, 1, 127, 128, 32_000, 65_000, MAX_CONTENT - 6] {
-            let params: Vec<(Vec<u8>, Vec<u8>)> =
-                (0..9).map(|index| (vec![b'A' + index], vec![index; size.saturating_sub(usize::from(index))])).collect();
-            let bytes = encode_request(params.iter().map(|(name, value)| (&name[..], &value[..]))).unwrap();
+            let params: Vec<(Vec<u8>, Vec<u8>)> = (0..9)
+                .map(|index| {
+                    (
+                        vec![b'A' + index],
+                        vec![index; size.saturating_sub(usize::from(index))],
+                    )
+                })
+                .collect();
+            let bytes =
+                encode_request(params.iter().map(|(name, value)| (&name[..], &value[..]))).unwrap();
             assert_eq!(pairs(&bytes), params, "{size}");
         }
         assert_eq!(pairs(&encode_request(std::iter::empty()).unwrap()), []);
@@ -330,6 +378,12 @@ mod tests {
     fn a_parameter_that_fits_in_no_record_is_named() {
         let value = vec![b'x'; MAX_CONTENT - 5];
         let error = encode_request([(&b"A"[..], &value[..])].into_iter()).unwrap_err();
-        assert_eq!(error, ParamTooLong { name: "A".into(), len: MAX_CONTENT + 1 });
+        assert_eq!(
+            error,
+            ParamTooLong {
+                name: "A".into(),
+                len: MAX_CONTENT + 1
+            }
+        );
     }
 }

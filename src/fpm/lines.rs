@@ -20,7 +20,9 @@ impl Lines {
     /// Hands out each complete line, without its newline.
     pub(super) fn take_lines(&mut self, mut take: impl FnMut(&[u8])) {
         let end = self.complete_len();
-        self.take(end, |bytes| bytes.split(|&byte| byte == b'\n').for_each(&mut take));
+        self.take(end, |bytes| {
+            bytes.split(|&byte| byte == b'\n').for_each(&mut take)
+        });
     }
 
     /// Hands out the entries of PHP's error log: a line that begins with PHP's date, and the lines behind it that do not.
@@ -29,7 +31,11 @@ impl Lines {
     pub(super) fn take_entries(&mut self, mut take: impl FnMut(&[u8])) {
         let complete = self.complete_len();
         let is_whole = complete == self.pending.len();
-        let end = if is_whole { complete } else { self.last_entry_start(complete) };
+        let end = if is_whole {
+            complete
+        } else {
+            self.last_entry_start(complete)
+        };
         self.take(end, |bytes| entries(bytes, &mut take));
     }
 
@@ -58,7 +64,8 @@ impl Lines {
         if self.pending.len() >= LONGEST {
             return complete;
         }
-        let starts = line_starts(&self.pending).filter(|&start| date_len(&self.pending[start..]) > 0);
+        let starts =
+            line_starts(&self.pending).filter(|&start| date_len(&self.pending[start..]) > 0);
         starts.last().unwrap_or(complete)
     }
 }
@@ -69,7 +76,9 @@ fn line_starts(bytes: &[u8]) -> impl Iterator<Item = usize> {
 }
 
 fn entries(bytes: &[u8], take: &mut impl FnMut(&[u8])) {
-    let starts = line_starts(bytes).skip(1).filter(|&start| date_len(&bytes[start..]) > 0);
+    let starts = line_starts(bytes)
+        .skip(1)
+        .filter(|&start| date_len(&bytes[start..]) > 0);
     let mut from = 0;
     for start in starts {
         take(&bytes[from..start - 1]);

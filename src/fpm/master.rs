@@ -40,7 +40,11 @@ impl Master {
     pub(super) fn spawn(launch: Launch<'_>) -> io::Result<Master> {
         let mut command = Command::new(launch.program);
         // -d: a missing extension is only told where errors are logged
-        command.args(["-O", "-F", "-d", "log_errors=1", "-c"]).arg(launch.ini).arg("-y").arg(launch.configuration);
+        command
+            .args(["-O", "-F", "-d", "log_errors=1", "-c"])
+            .arg(launch.ini)
+            .arg("-y")
+            .arg(launch.configuration);
         if launch.is_root {
             command.arg("-R");
         }
@@ -55,14 +59,19 @@ impl Master {
         }
         let bootstrap = rustix::process::getpid();
         let inherited = launch.inherited;
-        #[allow(unsafe_code, reason = "what runs between fork and exec: system calls alone, nothing is allocated")]
+        #[allow(
+            unsafe_code,
+            reason = "what runs between fork and exec: system calls alone, nothing is allocated"
+        )]
         unsafe {
             command.pre_exec(move || {
                 // php-fpm makes itself a session: only this signal takes it along when the bootstrap is killed.
                 // SIGKILL would leave its workers alive.
                 rustix::process::set_parent_process_death_signal(Some(Signal::TERM))?;
                 if rustix::process::getppid() != Some(bootstrap) {
-                    return Err(io::Error::from_raw_os_error(rustix::io::Errno::SRCH.raw_os_error()));
+                    return Err(io::Error::from_raw_os_error(
+                        rustix::io::Errno::SRCH.raw_os_error(),
+                    ));
                 }
                 for &fd in &inherited {
                     let fd = rustix::fd::BorrowedFd::borrow_raw(fd);
@@ -73,7 +82,11 @@ impl Master {
         }
         let child = command.spawn()?;
         let pid = Pid::from_child(&child);
-        Ok(Master { child: RefCell::new(child), pid, pidfd: PidFd::open(pid)? })
+        Ok(Master {
+            child: RefCell::new(child),
+            pid,
+            pidfd: PidFd::open(pid)?,
+        })
     }
 
     pub(super) fn pid(&self) -> Pid {
@@ -114,8 +127,11 @@ fn told(status: ExitStatus) -> String {
 }
 
 /// `FPM_SOCKETS`, by which php-fpm takes sockets that listen already.
-pub(super) fn sockets<'s>(sockets: impl Iterator<Item = (&'s Path, &'s std::os::unix::net::UnixListener)>) -> String {
-    let entries: Vec<String> =
-        sockets.map(|(path, listener)| format!("{}={}", path.display(), listener.as_raw_fd())).collect();
+pub(super) fn sockets<'s>(
+    sockets: impl Iterator<Item = (&'s Path, &'s std::os::unix::net::UnixListener)>,
+) -> String {
+    let entries: Vec<String> = sockets
+        .map(|(path, listener)| format!("{}={}", path.display(), listener.as_raw_fd()))
+        .collect();
     entries.join(",")
 }

@@ -51,14 +51,19 @@ impl<'l> MasterLine<'l> {
 
 /// `WARNING: [pool slot0] child 17 …`
 fn worker_line(message: &[u8]) -> Option<MasterLine<'_>> {
-    let rest = message.strip_prefix(b"WARNING: ").or_else(|| message.strip_prefix(b"NOTICE: "))?;
+    let rest = message
+        .strip_prefix(b"WARNING: ")
+        .or_else(|| message.strip_prefix(b"NOTICE: "))?;
     let (slot, rest) = split(rest.strip_prefix(b"[pool slot")?, b"] child ")?;
     let (pid, rest) = split(rest, b" ")?;
     let (slot, pid) = (number(slot)?.try_into().ok()?, number(pid)?);
     for stream in [b"said into stderr: \"", b"said into stdout: \""] {
         if let Some(text) = rest.strip_prefix(stream) {
             let text = text.strip_suffix(b", pipe is closed").unwrap_or(text);
-            return Some(MasterLine::WorkerSaid { slot, text: text.strip_suffix(b"\"").unwrap_or(text) });
+            return Some(MasterLine::WorkerSaid {
+                slot,
+                text: text.strip_suffix(b"\"").unwrap_or(text),
+            });
         }
     }
     let exit = if let Some(rest) = rest.strip_prefix(b"exited on signal ") {
@@ -68,16 +73,22 @@ fn worker_line(message: &[u8]) -> Option<MasterLine<'_>> {
         let name = split(name, b" ").map_or(name, |(name, _)| name);
         WorkerExit::Signal(number(signal)?, String::from_utf8_lossy(name).into_owned())
     } else {
-        WorkerExit::Code(number(split(rest.strip_prefix(b"exited with code ")?, b" ")?.0)?)
+        WorkerExit::Code(number(
+            split(rest.strip_prefix(b"exited with code ")?, b" ")?.0,
+        )?)
     };
     Some(MasterLine::WorkerExited { slot, pid, exit })
 }
 
 /// `[22-Nov-2026 15:55:03] `, with microseconds at level debug.
 fn without_date(line: &[u8]) -> &[u8] {
-    let Some(rest) = line.strip_prefix(b"[") else { return line };
+    let Some(rest) = line.strip_prefix(b"[") else {
+        return line;
+    };
     match split(rest, b"] ") {
-        Some((date, message)) if (20..=27).contains(&date.len()) && date[0].is_ascii_digit() => message,
+        Some((date, message)) if (20..=27).contains(&date.len()) && date[0].is_ascii_digit() => {
+            message
+        }
         _ => line,
     }
 }
@@ -109,7 +120,14 @@ mod tests {
             ("said into stderr: \"x\", pipe is closed", "x"),
         ] {
             let line = format!("{DATE}WARNING: [pool slot12] child 77 {rest}");
-            assert_eq!(parse(&line), MasterLine::WorkerSaid { slot: 12, text: text.as_bytes() }, "{line}");
+            assert_eq!(
+                parse(&line),
+                MasterLine::WorkerSaid {
+                    slot: 12,
+                    text: text.as_bytes()
+                },
+                "{line}"
+            );
         }
     }
 
@@ -117,30 +135,62 @@ mod tests {
     fn how_a_worker_ended() {
         let segv = WorkerExit::Signal(11, "SIGSEGV".into());
         for (rest, exit) in [
-            ("exited on signal 11 (SIGSEGV) after 0.537257 seconds from start", segv.clone()),
-            ("exited on signal 11 (SIGSEGV - core dumped) after 0.1 seconds from start", segv),
-            ("exited with code 3 after 0.1 seconds from start", WorkerExit::Code(3)),
+            (
+                "exited on signal 11 (SIGSEGV) after 0.537257 seconds from start",
+                segv.clone(),
+            ),
+            (
+                "exited on signal 11 (SIGSEGV - core dumped) after 0.1 seconds from start",
+                segv,
+            ),
+            (
+                "exited with code 3 after 0.1 seconds from start",
+                WorkerExit::Code(3),
+            ),
         ] {
             let line = format!("{DATE}WARNING: [pool slot0] child 77 {rest}");
-            assert_eq!(parse(&line), MasterLine::WorkerExited { slot: 0, pid: 77, exit }, "{line}");
+            assert_eq!(
+                parse(&line),
+                MasterLine::WorkerExited {
+                    slot: 0,
+                    pid: 77,
+                    exit
+                },
+                "{line}"
+            );
         }
     }
 
     #[test]
     fn everything_else_is_the_masters() {
         for (line, message) in [
-            ("[22-Nov-2026 15:55:03] ERROR: unable to bind", "ERROR: unable to bind"),
-            ("[22-Nov-2026 15:55:03] WARNING: [pool slot0] child 7 does something", "WARNING: [pool slot0] child 7 does something"),
-            ("[pool slot0] child 7 said into stderr: \"forged\"", "[pool slot0] child 7 said into stderr: \"forged\""),
+            (
+                "[22-Nov-2026 15:55:03] ERROR: unable to bind",
+                "ERROR: unable to bind",
+            ),
+            (
+                "[22-Nov-2026 15:55:03] WARNING: [pool slot0] child 7 does something",
+                "WARNING: [pool slot0] child 7 does something",
+            ),
+            (
+                "[pool slot0] child 7 said into stderr: \"forged\"",
+                "[pool slot0] child 7 said into stderr: \"forged\"",
+            ),
             ("", ""),
         ] {
-            assert_eq!(parse(line), MasterLine::Message(message.as_bytes()), "{line}");
+            assert_eq!(
+                parse(line),
+                MasterLine::Message(message.as_bytes()),
+                "{line}"
+            );
         }
     }
 
     #[test]
     fn cut_at_each_byte_nothing_panics() {
-        let line = format!("{DATE}WARNING: [pool slot0] child 77 exited on signal 11 (SIGSEGV) after 0.5 seconds");
+        let line = format!(
+            "{DATE}WARNING: [pool slot0] child 77 exited on signal 11 (SIGSEGV) after 0.5 seconds"
+        );
         for end in 0..line.len() {
             parse(&line[..end]);
         }

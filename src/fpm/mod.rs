@@ -66,9 +66,20 @@ impl Fpm {
             .prefix("php-fpm-lambda-")
             .permissions(fs::Permissions::from_mode(0o700))
             .tempdir_in(&temp)
-            .map_err(|error| StartError(format!("no folder can be made in {}: {error}", temp.display())))?;
-        let nonce = run_dir.path().file_name().unwrap_or_default().to_string_lossy().into_owned();
-        let output = Output::new(settings.slots, log, nonce).map_err(|error| StartError(format!("no pipes: {error}")))?;
+            .map_err(|error| {
+                StartError(format!(
+                    "no folder can be made in {}: {error}",
+                    temp.display()
+                ))
+            })?;
+        let nonce = run_dir
+            .path()
+            .file_name()
+            .unwrap_or_default()
+            .to_string_lossy()
+            .into_owned();
+        let output = Output::new(settings.slots, log, nonce)
+            .map_err(|error| StartError(format!("no pipes: {error}")))?;
         let output = Rc::new(output);
         let running = launch(&settings, run_dir.path(), 0, &output)?;
         let readers = (0..settings.slots).map(|slot| {
@@ -114,8 +125,11 @@ impl Fpm {
         if let Some(exit) = running.master.exit() {
             return Some(StartError(format!("it {exit}. {}", words.join(" / "))));
         }
-        let (broken, harmless): (Vec<_>, Vec<_>) = words.into_iter().partition(|words| is_broken_start(words));
-        harmless.iter().for_each(|words| self.output.take_line(words));
+        let (broken, harmless): (Vec<_>, Vec<_>) =
+            words.into_iter().partition(|words| is_broken_start(words));
+        harmless
+            .iter()
+            .for_each(|words| self.output.take_line(words));
         (!broken.is_empty()).then(|| StartError(broken.join(" / ")))
     }
 
@@ -133,7 +147,12 @@ impl Fpm {
         }
         let generation = self.generation.get() + 1;
         self.generation.set(generation);
-        let running = launch(&self.settings, self.run_dir.path(), generation, &self.output)?;
+        let running = launch(
+            &self.settings,
+            self.run_dir.path(),
+            generation,
+            &self.output,
+        )?;
         self.running.replace(Rc::new(running));
         Ok(())
     }
@@ -152,7 +171,9 @@ impl Fpm {
     /// Waits until everything that the slot's worker has written is in the log.
     pub async fn drain(&self, slot: usize) {
         self.output.drain_error_log(slot);
-        let Some(worker) = self.workers[slot].borrow().clone() else { return };
+        let Some(worker) = self.workers[slot].borrow().clone() else {
+            return;
+        };
         let (number, mark) = self.output.new_mark();
         if worker.write_mark(&mark).is_err() {
             return;
@@ -184,7 +205,9 @@ impl Fpm {
         if self.workers[slot].borrow().is_none() {
             self.adopt_worker(slot);
         }
-        let Some(worker) = self.workers[slot].borrow().clone() else { return };
+        let Some(worker) = self.workers[slot].borrow().clone() else {
+            return;
+        };
         self.output.dismiss(slot, worker.pid());
         worker.kill();
         worker.exited().await;
@@ -196,11 +219,19 @@ impl Fpm {
     pub async fn stop(&self, patience: Duration) {
         let running = self.running.borrow().clone();
         for (slot, worker) in self.workers.iter().enumerate() {
-            worker.borrow().iter().for_each(|worker| self.output.dismiss(slot, worker.pid()));
+            worker
+                .borrow()
+                .iter()
+                .for_each(|worker| self.output.dismiss(slot, worker.pid()));
         }
         running.master.signal(Signal::TERM);
-        if tokio::time::timeout(patience, running.master.exited()).await.is_err() {
-            self.workers.iter().for_each(|worker| worker.borrow().iter().for_each(|worker| worker.kill()));
+        if tokio::time::timeout(patience, running.master.exited())
+            .await
+            .is_err()
+        {
+            self.workers
+                .iter()
+                .for_each(|worker| worker.borrow().iter().for_each(|worker| worker.kill()));
             running.master.signal(Signal::KILL);
             running.master.exited().await;
         }
@@ -227,28 +258,38 @@ fn pool_name(slot: usize) -> String {
 }
 
 /// Each master gets new sockets: no worker of an earlier one can answer on them.
-fn launch(settings: &Settings, run_dir: &Path, generation: u32, output: &Rc<Output>) -> Result<Running, StartError> {
+fn launch(
+    settings: &Settings,
+    run_dir: &Path,
+    generation: u32,
+    output: &Rc<Output>,
+) -> Result<Running, StartError> {
     let failed = |what: &str| {
         let what = what.to_owned();
         move |error: std::io::Error| StartError(format!("{what}: {error}"))
     };
     let path = std::env::var_os("PATH").unwrap_or_default();
     let program = settings.find_program(&path).map_err(StartError)?;
-    let sockets: Vec<PathBuf> =
-        (0..settings.slots).map(|slot| run_dir.join(format!("{generation}-{slot}.sock"))).collect();
+    let sockets: Vec<PathBuf> = (0..settings.slots)
+        .map(|slot| run_dir.join(format!("{generation}-{slot}.sock")))
+        .collect();
     let listeners: Vec<UnixListener> = sockets
         .iter()
         .map(|socket| UnixListener::bind(socket).map_err(failed("no socket can be made")))
         .collect::<Result<_, _>>()?;
 
-    let pools: Vec<_> =
-        sockets.iter().enumerate().map(|(slot, socket)| (socket.clone(), output.error_log_fd(slot))).collect();
+    let pools: Vec<_> = sockets
+        .iter()
+        .enumerate()
+        .map(|(slot, socket)| (socket.clone(), output.error_log_fd(slot)))
+        .collect();
     let (ini, configuration) = (run_dir.join("php.ini"), run_dir.join("php-fpm.conf"));
     let is_root = rustix::process::geteuid().is_root();
     fs::write(&ini, settings::PHP_INI).map_err(failed("php.ini cannot be written"))?;
     fs::write(&configuration, settings::configuration(&pools, is_root))
         .map_err(failed("php-fpm.conf cannot be written"))?;
-    let overlay = link_users_ini(&settings.task_root, run_dir).map_err(failed("the function's php.ini"))?;
+    let overlay =
+        link_users_ini(&settings.task_root, run_dir).map_err(failed("the function's php.ini"))?;
 
     let (stderr, stderr_writer) = MasterStderr::new(output.clone()).map_err(failed("no pipe"))?;
     output.keep_first_words();
@@ -261,13 +302,20 @@ fn launch(settings: &Settings, run_dir: &Path, generation: u32, output: &Rc<Outp
         is_root,
         sockets: master::sockets(sockets.iter().map(PathBuf::as_path).zip(&listeners)),
         scan_dir: settings.scan_dir(overlay.as_deref()),
-        inherited: inherited.chain(pools.iter().map(|(_, log_fd)| *log_fd)).collect(),
+        inherited: inherited
+            .chain(pools.iter().map(|(_, log_fd)| *log_fd))
+            .collect(),
         stderr: stderr_writer,
     })
     .map_err(failed(&program.display().to_string()))?;
     let stderr = Rc::new(stderr);
     let reader = tokio::task::spawn_local(stderr.clone().pump()).abort_handle();
-    Ok(Running { master, stderr, reader, sockets })
+    Ok(Running {
+        master,
+        stderr,
+        reader,
+        sockets,
+    })
 }
 
 /// A folder with a link to the function's php.ini, for PHP reads one php.ini and that is ours.

@@ -42,8 +42,16 @@ struct SlotOutput {
 
 impl Output {
     pub(super) fn new(slots: usize, log: Log, nonce: String) -> io::Result<Output> {
-        let slots = (0..slots).map(|_| SlotOutput::new()).collect::<io::Result<_>>()?;
-        Ok(Output { log, slots, first_words: RefCell::default(), nonce, last_mark: Cell::new(0) })
+        let slots = (0..slots)
+            .map(|_| SlotOutput::new())
+            .collect::<io::Result<_>>()?;
+        Ok(Output {
+            log,
+            slots,
+            first_words: RefCell::default(),
+            nonce,
+            last_mark: Cell::new(0),
+        })
     }
 
     /// The descriptor that php-fpm inherits for a slot's error log.
@@ -68,7 +76,9 @@ impl Output {
         let slot = &self.slots[slot];
         slot.read_error_log(self.log);
         let context = slot.context.borrow();
-        slot.error_log_lines.borrow_mut().take_rest(|entry| self.log.php(&context, entry));
+        slot.error_log_lines
+            .borrow_mut()
+            .take_rest(|entry| self.log.php(&context, entry));
     }
 
     /// A mark to write through a worker's stderr, and its number.
@@ -81,14 +91,21 @@ impl Output {
     /// Waits until a mark came out of the master.
     pub(super) async fn mark_passed(&self, slot: usize, number: u64) {
         let mut mark = self.slots[slot].mark.subscribe();
-        mark.wait_for(|passed| *passed >= number).await.expect("the sender lives as long as self");
+        mark.wait_for(|passed| *passed >= number)
+            .await
+            .expect("the sender lives as long as self");
     }
 
     /// Waits until the master says how a worker ended.
     pub(super) async fn worker_exit(&self, slot: usize, pid: i32) -> WorkerExit {
         let mut exit = self.slots[slot].exit.subscribe();
-        let is_it = |exit: &Option<(i32, WorkerExit)>| exit.as_ref().is_some_and(|(ended, _)| *ended == pid);
-        let exit = exit.wait_for(is_it).await.expect("the sender lives as long as self");
+        let is_it = |exit: &Option<(i32, WorkerExit)>| {
+            exit.as_ref().is_some_and(|(ended, _)| *ended == pid)
+        };
+        let exit = exit
+            .wait_for(is_it)
+            .await
+            .expect("the sender lives as long as self");
         exit.as_ref().expect("it was waited for").1.clone()
     }
 
@@ -109,7 +126,11 @@ impl Output {
 
     /// A message of the master's own, for the log.
     pub(super) fn take_line(&self, message: &str) {
-        self.log.write(&Context::default(), Level::Warn, &format!("php-fpm: {message}"));
+        self.log.write(
+            &Context::default(),
+            Level::Warn,
+            &format!("php-fpm: {message}"),
+        );
     }
 
     fn take_master_line(&self, line: &[u8]) {
@@ -124,7 +145,8 @@ impl Output {
             MasterLine::WorkerExited { slot, pid, exit } if slot < self.slots.len() => {
                 let slot = &self.slots[slot];
                 if slot.dismissed.get() != Some(pid) && slot.context.borrow().request_id.is_none() {
-                    let message = format!("An idle PHP worker {exit}; another one takes its place.");
+                    let message =
+                        format!("An idle PHP worker {exit}; another one takes its place.");
                     self.log.write(&Context::default(), Level::Warn, &message);
                 }
                 slot.exit.send_replace(Some((pid, exit)));
@@ -143,7 +165,9 @@ impl Output {
     }
 
     fn mark_in(&self, text: &[u8]) -> Option<u64> {
-        let number = text.strip_prefix(self.nonce.as_bytes())?.strip_prefix(b":")?;
+        let number = text
+            .strip_prefix(self.nonce.as_bytes())?
+            .strip_prefix(b":")?;
         std::str::from_utf8(number).ok()?.parse().ok()
     }
 }
@@ -184,7 +208,14 @@ impl MasterStderr {
     pub(super) fn new(output: Rc<Output>) -> io::Result<(MasterStderr, OwnedFd)> {
         let (reader, writer) = io::pipe()?;
         let stderr = Receiver::from_owned_fd(reader.into())?;
-        Ok((MasterStderr { output, stderr, lines: RefCell::default() }, writer.into()))
+        Ok((
+            MasterStderr {
+                output,
+                stderr,
+                lines: RefCell::default(),
+            },
+            writer.into(),
+        ))
     }
 
     /// Takes what stands in the pipe at this moment. False: nobody can write to it any more.

@@ -13,9 +13,14 @@ pub(super) struct PidFd(AsyncFd<OwnedFd>);
 impl PidFd {
     pub(super) fn open(pid: Pid) -> io::Result<PidFd> {
         let fd = rustix::process::pidfd_open(pid, PidfdFlags::NONBLOCK)?;
-        #[allow(unsafe_code, reason = "an OwnedFd is always the same open descriptor, which is all that is asked")]
+        #[allow(
+            unsafe_code,
+            reason = "an OwnedFd is always the same open descriptor, which is all that is asked"
+        )]
         let registered = unsafe { AsyncFd::register_with_interest(fd, Interest::READABLE) };
-        Ok(PidFd(registered.map_err(|error| io::Error::other(error.to_string()))?))
+        Ok(PidFd(
+            registered.map_err(|error| io::Error::other(error.to_string()))?,
+        ))
     }
 
     /// A process that has ended already is no error: that is what signals are for here.

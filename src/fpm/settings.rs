@@ -36,15 +36,28 @@ impl Settings {
         if let Some(program) = &self.program {
             return match is_program(program) {
                 true => Ok(program.clone()),
-                false => Err(format!("PHP_FPM is {}, which is no program that can be run", program.display())),
+                false => Err(format!(
+                    "PHP_FPM is {}, which is no program that can be run",
+                    program.display()
+                )),
             };
         }
         if is_program(Path::new(LAYERS_PHP_FPM)) {
             return Ok(LAYERS_PHP_FPM.into());
         }
-        let folders: Vec<PathBuf> = std::env::split_paths(path).chain(["/usr/sbin".into()]).collect();
-        let plain = folders.iter().map(|folder| folder.join("php-fpm")).find(|program| is_program(program));
-        let newest = || folders.iter().flat_map(|folder| versions_in(folder)).max_by_key(|(minor, _)| *minor);
+        let folders: Vec<PathBuf> = std::env::split_paths(path)
+            .chain(["/usr/sbin".into()])
+            .collect();
+        let plain = folders
+            .iter()
+            .map(|folder| folder.join("php-fpm"))
+            .find(|program| is_program(program));
+        let newest = || {
+            folders
+                .iter()
+                .flat_map(|folder| versions_in(folder))
+                .max_by_key(|(minor, _)| *minor)
+        };
         plain.or_else(|| newest().map(|(_, program)| program)).ok_or_else(|| {
             format!("there is no {LAYERS_PHP_FPM}, and no php-fpm or php-fpm8.* on PATH or in /usr/sbin; add the layer, or set PHP_FPM")
         })
@@ -70,14 +83,20 @@ impl Settings {
 fn versions_in(folder: &Path) -> Vec<(u32, PathBuf)> {
     let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
     let version = |path: PathBuf| {
-        let minor = path.file_name()?.to_str()?.strip_prefix("php-fpm8.")?.parse().ok()?;
+        let minor = path
+            .file_name()?
+            .to_str()?
+            .strip_prefix("php-fpm8.")?
+            .parse()
+            .ok()?;
         is_program(&path).then_some((minor, path))
     };
     entries.filter_map(|entry| version(entry.path())).collect()
 }
 
 fn is_program(path: &Path) -> bool {
-    path.metadata().is_ok_and(|metadata| metadata.is_file() && metadata.permissions().mode() & 0o111 != 0)
+    path.metadata()
+        .is_ok_and(|metadata| metadata.is_file() && metadata.permissions().mode() & 0o111 != 0)
 }
 
 /// `php-fpm.conf`; each slot with the path of its socket and the descriptor of its log.
@@ -89,7 +108,14 @@ pub(super) fn configuration(slots: &[(PathBuf, i32)], is_root: bool) -> String {
             .replace("{socket}", &socket.display().to_string())
             .replace("{log_fd}", &log_fd.to_string())
             // a notice on each start where it is not needed, an error where it is missing
-            .replace("{user}", if is_root { "user = root\ngroup = root" } else { "" });
+            .replace(
+                "{user}",
+                if is_root {
+                    "user = root\ngroup = root"
+                } else {
+                    ""
+                },
+            );
         write!(text, "{pool}").expect("a String takes every write");
     }
     text
@@ -100,12 +126,18 @@ mod tests {
     use super::*;
 
     fn settings() -> Settings {
-        Settings { program: None, task_root: "/var/task".into(), slots: 1, ini_scan_dir: None }
+        Settings {
+            program: None,
+            task_root: "/var/task".into(),
+            slots: 1,
+            ini_scan_dir: None,
+        }
     }
 
     fn program(folder: &Path, name: &str) {
         std::fs::write(folder.join(name), "").unwrap();
-        std::fs::set_permissions(folder.join(name), std::fs::Permissions::from_mode(0o755)).unwrap();
+        std::fs::set_permissions(folder.join(name), std::fs::Permissions::from_mode(0o755))
+            .unwrap();
     }
 
     #[test]
@@ -123,7 +155,10 @@ mod tests {
 
     #[test]
     fn a_wrong_php_fpm_is_named() {
-        let settings = Settings { program: Some("/etc/passwd".into()), ..settings() };
+        let settings = Settings {
+            program: Some("/etc/passwd".into()),
+            ..settings()
+        };
         let error = settings.find_program(OsStr::new("")).unwrap_err();
         assert!(error.contains("PHP_FPM is /etc/passwd"), "{error}");
     }
@@ -132,8 +167,14 @@ mod tests {
     fn where_ini_files_are_read() {
         let overlay = Path::new("/tmp/run/ini");
         assert_eq!(settings().scan_dir(None), ":/var/task/php/conf.d");
-        assert_eq!(settings().scan_dir(Some(overlay)), ":/tmp/run/ini:/var/task/php/conf.d");
-        let users = Settings { ini_scan_dir: Some("/a:/b".into()), ..settings() };
+        assert_eq!(
+            settings().scan_dir(Some(overlay)),
+            ":/tmp/run/ini:/var/task/php/conf.d"
+        );
+        let users = Settings {
+            ini_scan_dir: Some("/a:/b".into()),
+            ..settings()
+        };
         assert_eq!(users.scan_dir(None), "/a:/b");
         assert_eq!(users.scan_dir(Some(overlay)), "/a:/b:/tmp/run/ini");
     }
@@ -141,7 +182,12 @@ mod tests {
     #[test]
     fn one_pool_a_slot() {
         let text = configuration(&[("/r/0.sock".into(), 7), ("/r/1.sock".into(), 8)], false);
-        for line in ["[slot0]", "[slot1]", "listen = /r/1.sock", "php_admin_value[error_log] = /proc/self/fd/8"] {
+        for line in [
+            "[slot0]",
+            "[slot1]",
+            "listen = /r/1.sock",
+            "php_admin_value[error_log] = /proc/self/fd/8",
+        ] {
             assert!(text.lines().any(|found| found == line), "{line}\n{text}");
         }
         assert!(!text.contains("user = root") && !text.contains('{'));

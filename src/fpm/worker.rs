@@ -26,17 +26,30 @@ impl Worker {
     pub(super) fn find(master: Pid, pool: &str) -> Option<Worker> {
         let title = format!("php-fpm: pool {pool}");
         let is_it = |pid: &Pid| {
-            let title_of = fs::read(format!("/proc/{}/cmdline", pid.as_raw_nonzero())).unwrap_or_default();
-            title_of.split(|byte| matches!(byte, 0 | b'\n')).next().is_some_and(|t| t.trim_ascii() == title.as_bytes())
+            let title_of =
+                fs::read(format!("/proc/{}/cmdline", pid.as_raw_nonzero())).unwrap_or_default();
+            title_of
+                .split(|byte| matches!(byte, 0 | b'\n'))
+                .next()
+                .is_some_and(|t| t.trim_ascii() == title.as_bytes())
         };
         let pid = children_of(master).into_iter().find(is_it)?;
         let pidfd = PidFd::open(pid).ok()?;
         let open = |fd: u32| {
             let nonblocking = rustix::fs::OFlags::NONBLOCK.bits().cast_signed();
             let path = format!("/proc/{}/fd/{fd}", pid.as_raw_nonzero());
-            fs::OpenOptions::new().write(true).custom_flags(nonblocking).open(path).ok()
+            fs::OpenOptions::new()
+                .write(true)
+                .custom_flags(nonblocking)
+                .open(path)
+                .ok()
         };
-        let worker = Worker { pid, pidfd, stdout: open(1)?, stderr: open(2)? };
+        let worker = Worker {
+            pid,
+            pidfd,
+            stdout: open(1)?,
+            stderr: open(2)?,
+        };
         // still the same process: what was opened is its own
         is_it(&pid).then_some(worker)
     }
@@ -63,11 +76,15 @@ impl Worker {
     /// Kills it and its descendants. It is stopped first, so that it starts no more of them.
     pub(super) fn kill(&self) {
         self.pidfd.signal(Signal::STOP);
-        let descendants = descendants_of(self.pid).into_iter().filter_map(|pid| PidFd::open(pid).ok());
+        let descendants = descendants_of(self.pid)
+            .into_iter()
+            .filter_map(|pid| PidFd::open(pid).ok());
         // opened before the first of them ends: no process id is used twice
         let descendants: Vec<PidFd> = descendants.collect();
         self.pidfd.signal(Signal::KILL);
-        descendants.iter().for_each(|descendant| descendant.signal(Signal::KILL));
+        descendants
+            .iter()
+            .for_each(|descendant| descendant.signal(Signal::KILL));
     }
 }
 
@@ -75,7 +92,10 @@ impl Worker {
 fn children_of(parent: Pid) -> Vec<Pid> {
     let raw = parent.as_raw_nonzero();
     match fs::read_to_string(format!("/proc/{raw}/task/{raw}/children")) {
-        Ok(list) => list.split_ascii_whitespace().filter_map(|pid| Pid::from_raw(pid.parse().ok()?)).collect(),
+        Ok(list) => list
+            .split_ascii_whitespace()
+            .filter_map(|pid| Pid::from_raw(pid.parse().ok()?))
+            .collect(),
         Err(_) => tree().remove(&Some(parent)).unwrap_or_default(),
     }
 }
@@ -95,7 +115,10 @@ fn descendants_of(ancestor: Pid) -> Vec<Pid> {
 fn tree() -> HashMap<Option<Pid>, Vec<Pid>> {
     let mut tree: HashMap<_, Vec<_>> = HashMap::new();
     for entry in fs::read_dir("/proc").into_iter().flatten().flatten() {
-        let pid = entry.file_name().to_str().and_then(|name| Pid::from_raw(name.parse().ok()?));
+        let pid = entry
+            .file_name()
+            .to_str()
+            .and_then(|name| Pid::from_raw(name.parse().ok()?));
         let stat = fs::read_to_string(entry.path().join("stat")).unwrap_or_default();
         if let (Some(pid), Some(parent)) = (pid, parent_in(&stat)) {
             tree.entry(Pid::from_raw(parent)).or_default().push(pid);
@@ -124,9 +147,16 @@ mod tests {
 
     #[test]
     fn children_are_found_either_way() {
-        let mut child = std::process::Command::new("sleep").arg("60").spawn().unwrap();
+        let mut child = std::process::Command::new("sleep")
+            .arg("60")
+            .spawn()
+            .unwrap();
         let (own, pid) = (rustix::process::getpid(), Pid::from_child(&child));
-        assert!(tree().get(&Some(own)).is_some_and(|children| children.contains(&pid)));
+        assert!(
+            tree()
+                .get(&Some(own))
+                .is_some_and(|children| children.contains(&pid))
+        );
         assert!(descendants_of(own).contains(&pid));
         child.kill().unwrap();
         child.wait().unwrap();

@@ -12,6 +12,9 @@ use crate::local::log::Log;
 /// Lambda's log takes lines up to this size; a longer one is handed on in pieces.
 const LONGEST_LINE: usize = 256 * 1024;
 
+/// Linux's `pipe-max-size`; ours has the usual 64 KiB unless the function enlarges it.
+const LARGEST_PIPE: usize = 1 << 20;
+
 pub(crate) struct Output {
     pipe: Receiver,
     lines: Lines,
@@ -32,28 +35,33 @@ impl Output {
         Ok((output, write))
     }
 
-    /// Hands lines on for ever. Cancel-safe: what was read is kept.
-    pub(crate) async fn forward(&mut self) -> ! {
-        loop {
-            if self.ended || self.pipe.readable().await.is_err() {
-                std::future::pending::<()>().await;
-            }
-            self.drain();
+    /// Waits until something was written and hands it on; for ever, once the pipe has ended. Cancel-safe: what was
+    /// read is kept.
+    pub(crate) async fn forward(&mut self) {
+        if self.ended || self.pipe.readable().await.is_err() {
+            std::future::pending::<()>().await;
         }
+        self.drain();
     }
 
-    /// Hands on what is there now, without waiting for more.
+    /// Hands on what is there now, without waiting for more. Not more than a pipe can hold, so that output without end
+    /// cannot keep the event loop for itself.
     pub(crate) fn drain(&mut self) {
         let mut chunk = [0; 16 * 1024];
-        while !self.ended {
+        for _ in 0..LARGEST_PIPE / chunk.len() {
             match self.pipe.try_read(&mut chunk) {
-                Ok(0) => self.ended = true,
+                Ok(0) => {
+                    self.ended = true;
+                    return;
+                }
                 Ok(length) => self
                     .lines
                     .take(&chunk[..length], |line| self.log.line(line)),
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(_) => self.ended = true,
+                Err(error) => {
+                    self.ended = error.kind() != io::ErrorKind::WouldBlock;
+                    return;
+                }
             }
         }
     }

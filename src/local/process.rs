@@ -29,6 +29,8 @@ const MOST_ROUNDS: u32 = 10;
 #[derive(Debug)]
 pub(crate) struct Process {
     child: Child,
+    /// The child was waited for.
+    has_ended: bool,
     pidfd: OwnedFd,
     /// SIGCHLD: some child has ended. Unlike a pidfd, tokio waits for it without unsafe code.
     child_ended: tokio::signal::unix::Signal,
@@ -46,6 +48,7 @@ impl Process {
         match pidfd_open(Pid::from_child(&child), PidfdFlags::empty()) {
             Ok(pidfd) => Ok(Self {
                 child,
+                has_ended: false,
                 pidfd,
                 child_ended,
                 marker,
@@ -62,6 +65,7 @@ impl Process {
     pub(crate) async fn wait(&mut self) -> io::Result<ExitStatus> {
         loop {
             if let Some(status) = self.child.try_wait()? {
+                self.has_ended = true;
                 return Ok(status);
             }
             self.child_ended.recv().await;
@@ -129,8 +133,12 @@ impl Process {
         })
     }
 
-    /// The child and its descendants, as far as each still has its parent.
+    /// The child and its descendants, as far as each still has its parent. None once the child was waited for: its
+    /// number may be another process's then.
     fn tree(&self) -> Vec<i32> {
+        if self.has_ended {
+            return Vec::new();
+        }
         let mut found = vec![raw(Pid::from_child(&self.child))];
         let mut next = 0;
         while let Some(&pid) = found.get(next) {

@@ -24,7 +24,7 @@ use crate::local::{
     runtime_api,
 };
 
-/// How long the bootstrap may take for its end at Ctrl-C, before it is killed; Lambda gives a runtime 300 ms.
+/// How long the bootstrap may take to end by itself before it is killed; at its shutdown Lambda gives a runtime 300 ms.
 const SHUTDOWN: Duration = Duration::from_millis(500);
 
 pub(crate) struct Sandbox {
@@ -88,22 +88,23 @@ impl Sandbox {
 
     /// Waits for the next event; the output is handed on meanwhile. Cancel-safe, as each branch is.
     pub(crate) async fn event(&mut self) -> Event {
+        let Self {
+            process,
+            output,
+            protocol,
+            calls,
+            ..
+        } = self;
         loop {
             let call = tokio::select! {
-                // In this order: what the bootstrap wrote and called before its end counts.
-                biased;
-                never = self.output.forward() => never,
-                Some(call) = self.calls.recv() => call,
-                exit = self.process.wait() => match exit {
-                    Ok(status) => return Event::Exited(status),
-                    Err(error) => {
-                        // waitpid fails for a child that somebody else has waited for; nothing here does.
-                        let message = format!("cannot wait for the bootstrap: {error}");
-                        return Event::InitFailed(Failure::new("Runtime.Unknown", &message));
-                    }
+                // Each of the two has its turn, so that output without end delays no call.
+                () = output.forward() => continue,
+                call_or_end = call_or_end(calls, process) => match call_or_end {
+                    Ok(call) => call,
+                    Err(end) => return end,
                 },
             };
-            match self.protocol.take(call) {
+            match protocol.take(call) {
                 Some(protocol::Event::Ready) => return Event::Ready,
                 Some(protocol::Event::Answered(outcome)) => return Event::Answered(outcome),
                 Some(protocol::Event::InitFailed(failure)) => return Event::InitFailed(failure),
@@ -140,13 +141,37 @@ impl Sandbox {
         self.server.abort();
     }
 
-    /// Lets the bootstrap end by itself for a moment, then kills what is left.
-    pub(crate) async fn stop(mut self) {
+    /// Asks the bootstrap to end, then does as [`Sandbox::leave`].
+    pub(crate) async fn stop(self) {
         self.process.terminate();
+        self.leave().await;
+    }
+
+    /// Lets the bootstrap end by itself for a moment (it has said that it will), then kills what is left.
+    pub(crate) async fn leave(mut self) {
         let exited = async { while !matches!(self.event().await, Event::Exited(_)) {} };
         // Being late is no error: the kill follows either way.
         let _ = timeout(SHUTDOWN, exited).await;
         self.kill().await;
+    }
+}
+
+/// The next call, else the bootstrap's end: what it called before that counts.
+async fn call_or_end(
+    calls: &mut mpsc::UnboundedReceiver<Call>,
+    process: &mut Process,
+) -> Result<Call, Event> {
+    tokio::select! {
+        biased;
+        Some(call) = calls.recv() => Ok(call),
+        exit = process.wait() => Err(match exit {
+            Ok(status) => Event::Exited(status),
+            // waitpid fails for a child that somebody else has waited for, and nothing here does.
+            Err(error) => {
+                let message = format!("cannot wait for the bootstrap: {error}");
+                Event::InitFailed(Failure::new("Runtime.Unknown", &message))
+            }
+        }),
     }
 }
 

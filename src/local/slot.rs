@@ -82,7 +82,11 @@ impl Slot {
         let result = self.start(until).await;
         if let Err(broken) = &result {
             // Before the words on it: what the bootstrap wrote last is mostly the reason.
-            self.kill().await;
+            match (broken, self.sandbox.take()) {
+                (Broken::Init(_), Some(sandbox)) => sandbox.leave().await,
+                (_, Some(sandbox)) => sandbox.kill().await,
+                (_, None) => {}
+            }
             let status = match broken {
                 Broken::TimedOut => {
                     self.log.note("init failed: the bootstrap did not ask for /runtime/invocation/next in time");

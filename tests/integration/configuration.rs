@@ -1,0 +1,16 @@
+//! The document of the variables says what the code reads.
+
+use php_fpm_lambda::config::VARIABLES;
+
+#[test]
+fn the_document_has_each_variable_as_the_code_has_it() {
+    let document = include_str!("../../docs/configuration.md");
+    let rows: Vec<&str> = document.lines().filter(|line| line.starts_with("| `")).collect();
+    let expected: Vec<String> = VARIABLES
+        .iter()
+        .map(|variable| {
+            format!("| `{}` | {} | {} | {} |", variable.name, variable.default, variable.allowed, variable.meaning)
+        })
+        .collect();
+    assert_eq!(rows, expected, "docs/configuration.md has to have these rows:\n{}", expected.join("\n"));
+}

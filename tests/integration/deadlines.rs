@@ -1,0 +1,132 @@
+//! Scripts that do not end in time.
+
+use std::time::Duration;
+
+use crate::lambda::{Function, Lambda, PATIENCE, get};
+
+/// An event whose deadline leaves the script `script_ms` before the margin of 100 ms begins.
+fn invoke(lambda: &mut Lambda, path: &str, script_ms: u64) -> crate::lambda::Call {
+    let mut event = lambda.event(get(path));
+    event.timeout = Duration::from_millis(script_ms + 100);
+    lambda.invoke_event(event)
+}
+
+fn function(script: &str) -> Function {
+    Function::new(script).env("PHP_LAMBDA_TIMEOUT_MARGIN_MS", "100")
+}
+
+#[test]
+fn sleeping_looping_and_blocked_scripts_are_stopped_and_their_log_is_kept() {
+    let script = "<?php echo getmypid(); error_log('before'); file_put_contents('php://stderr', \"half a line\"); \
+        switch ($_GET['what'] ?? '') { \
+            case 'sleep': sleep(60); break; \
+            case 'loop': while (true); \
+            case 'exec': exec('sleep 60'); break; \
+            case 'deaf': pcntl_async_signals(true); foreach ([1, 2, 3, 15] as $s) pcntl_signal($s, fn() => 0); while (true) sleep(9); \
+        } \
+        error_log('AFTER'); file_put_contents('/tmp/php-fpm-lambda-test-after', '');";
+    let mut lambda = function(script).start();
+    let mut last = lambda.get("/");
+    for what in ["sleep", "loop", "exec", "deaf"] {
+        let old = lambda.processes();
+        let call = invoke(&mut lambda, &format!("/?what={what}"), 300);
+        assert_eq!(call.error_type(), "Function.Timeout", "{what}");
+        assert!(
+            call.error_message().contains("0.") && call.error_message().contains("longer timeout")
+        );
+        let of_this = &call.log[call.log.rfind("before").expect("its log")..];
+        assert!(of_this.contains("half a line"), "{what}: {}", call.log);
+        assert!(!of_this.contains("AFTER"), "{what}: {}", call.log);
+        // the old worker is gone before the error is out
+        let worker = old
+            .iter()
+            .find(|process| process.title.contains("pool"))
+            .unwrap();
+        assert!(worker.ends_within(Duration::ZERO), "{what}");
+        let page = lambda.get("/");
+        assert_ne!(page, last, "a new worker");
+        last = page;
+    }
+}
+
+#[test]
+fn the_error_is_out_before_the_deadline() {
+    let mut lambda = function("<?php sleep(60);")
+        .env("PHP_LAMBDA_TIMEOUT_MARGIN_MS", "5000")
+        .start();
+    let mut event = lambda.event(get("/"));
+    event.timeout = Duration::from_millis(5_200);
+    let begun = std::time::SystemTime::now();
+    let call = lambda.invoke_event(event);
+    assert_eq!(call.error_type(), "Function.Timeout");
+    // five seconds for what takes milliseconds
+    assert!(begun.elapsed().unwrap() < Duration::from_millis(5_200));
+}
+
+#[test]
+fn what_a_stopped_script_had_started_is_stopped_too() {
+    let script = "<?php if ($_GET['start'] ?? 0) { \
+        proc_open('sh -c \"echo child $$ >&2; sleep 60 & wait\"', [2 => ['file', 'php://stderr', 'w']], $pipes); \
+        proc_open('sleep 61', [], $more); sleep(60); } echo 'up';";
+    let mut lambda = function(script).start();
+    assert_eq!(lambda.get("/"), "up");
+    assert_eq!(
+        invoke(&mut lambda, "/?start=1", 400).error_type(),
+        "Function.Timeout"
+    );
+    assert_eq!(lambda.get("/"), "up");
+    let left: Vec<String> = crate::lambda::all_titles();
+    assert!(!left.iter().any(|title| title == "sleep 61"), "{left:?}");
+}
+
+#[test]
+fn nothing_of_a_stopped_script_reaches_the_next_answer() {
+    let script = "<?php if ($_GET['slow'] ?? 0) { echo str_repeat('old', 50000); flush(); sleep(60); } echo 'new';";
+    let mut lambda = function(script).start();
+    for _ in 0..3 {
+        assert_eq!(
+            invoke(&mut lambda, "/?slow=1", 200).error_type(),
+            "Function.Timeout"
+        );
+        assert_eq!(lambda.get("/"), "new");
+    }
+}
+
+#[test]
+fn the_worker_is_waited_for_behind_its_answer() {
+    let script = "<?php echo 'answered'; if ($_GET['more'] ?? 0) { fastcgi_finish_request(); usleep(200000); error_log('done behind'); }";
+    let mut lambda = Function::new(script).start();
+    lambda.get("/");
+    let event = lambda.event(get("/?more=1"));
+    lambda.send_event(event);
+    let answer = lambda.post();
+    assert_eq!(answer.page(), "answered");
+    let next = std::iter::repeat_with(|| lambda.call())
+        .find(|call| call.path.ends_with("/next"))
+        .unwrap();
+    assert!(next.log.contains("done behind"), "{}", next.log);
+}
+
+#[test]
+fn a_worker_that_goes_on_behind_its_answer_is_stopped_at_the_deadline() {
+    let script = "<?php echo getmypid(); if ($_GET['more'] ?? 0) { fastcgi_finish_request(); sleep(60); error_log('AFTER'); }";
+    let mut lambda = function(script).start();
+    let first = lambda.get("/");
+    assert_eq!(invoke(&mut lambda, "/?more=1", 300).page(), first);
+    assert_ne!(lambda.get("/"), first);
+    assert!(lambda.log().contains("it was replaced"), "{}", lambda.log());
+    assert!(!lambda.log().contains("AFTER"));
+}
+
+#[test]
+fn an_upload_whose_answer_comes_before_it_was_read() {
+    let script = "<?php if ($_GET['early'] ?? 0) { echo 'early'; fastcgi_finish_request(); exit; } echo 'up';";
+    let mut lambda = Function::new(script).start();
+    let headers = [("content-type", "application/octet-stream")];
+    let event = crate::lambda::request("POST", "/", "early=1", &headers, Some(&vec![7; 3_000_000]));
+    for _ in 0..3 {
+        assert_eq!(lambda.invoke(event.clone()).page(), "early");
+        assert_eq!(lambda.get("/"), "up");
+    }
+    let _ = PATIENCE;
+}

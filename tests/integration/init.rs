@@ -1,0 +1,216 @@
+//! The start: what makes it fail, in which words, and what does not.
+
+use crate::lambda::{Call, Function, forbid_writing, get};
+
+/// Starts a function that must fail, and returns its only report.
+fn failure(function: Function) -> Call {
+    let mut lambda = function.start();
+    let call = lambda.call();
+    assert_eq!(call.path, "/2018-06-01/runtime/init/error", "{}", call.log);
+    let error_type = call.json()["errorType"].as_str().unwrap().to_owned();
+    assert_eq!(
+        call.headers["lambda-runtime-function-error-type"],
+        error_type.as_str()
+    );
+    assert_ne!(lambda.wait().code(), Some(0));
+    assert_eq!(
+        lambda.log().matches(&error_type).count(),
+        1,
+        "logged once: {}",
+        lambda.log()
+    );
+    call
+}
+
+fn message(function: Function, error_type: &str) -> String {
+    let call = failure(function);
+    assert_eq!(call.error_type(), error_type);
+    call.error_message()
+}
+
+#[test]
+fn a_handler_that_is_no_file_below_the_task_root() {
+    for handler in [
+        "missing.php",
+        "sub",
+        "../index.php",
+        "/etc/passwd",
+        "hello.handler",
+        "index.php/x",
+    ] {
+        let function = Function::new("")
+            .file("sub/a.php", "")
+            .env("_HANDLER", handler);
+        let text = message(function, "Runtime.NoSuchHandler");
+        assert!(
+            text.contains(handler) && text.contains("index.php"),
+            "{text}"
+        );
+    }
+    let function = Function::new("").env("PHP_LAMBDA_EVENT_HANDLER", "none.php");
+    assert!(
+        message(function, "Runtime.NoSuchHandler")
+            .starts_with("PHP_LAMBDA_EVENT_HANDLER is \"none.php\"")
+    );
+}
+
+#[test]
+fn a_handler_may_be_spelt_with_a_dot() {
+    let mut lambda = Function::new("")
+        .file("a/b.php", "<?php echo $_SERVER['SCRIPT_NAME'];")
+        .env("_HANDLER", "./a/b.php")
+        .start();
+    assert_eq!(lambda.get("/"), "/b.php");
+}
+
+#[test]
+fn all_bad_values_at_once() {
+    let function = Function::new("")
+        .env("PHP_LAMBDA_MAX_REQUESTS", "many")
+        .env("PHP_LAMBDA_TYPO", "1");
+    let text = message(
+        function.env("AWS_LAMBDA_MAX_CONCURRENCY", "0"),
+        "Runtime.InvalidConfiguration",
+    );
+    for part in [
+        "PHP_LAMBDA_MAX_REQUESTS is \"many\"",
+        "PHP_LAMBDA_TYPO is \"1\"",
+        "AWS_LAMBDA_MAX_CONCURRENCY is \"0\"",
+    ] {
+        assert!(text.contains(part), "{text}");
+    }
+}
+
+#[test]
+fn a_missing_extension_is_an_error_with_phps_own_words() {
+    let text = message(
+        Function::new("").file("php/conf.d/x.ini", "extension=nope\n"),
+        "Runtime.PhpFpmStartFailed",
+    );
+    assert!(
+        text.contains("Unable to load dynamic library 'nope'"),
+        "{text}"
+    );
+}
+
+#[test]
+fn a_broken_ini_file_is_an_error_with_file_and_line() {
+    for name in ["php.ini", "php/conf.d/x.ini"] {
+        let text = message(
+            Function::new("").file(name, "precision = 3\nfoo = (\n"),
+            "Runtime.PhpFpmStartFailed",
+        );
+        assert!(
+            text.contains("syntax error") && text.contains("line 2") && text.contains(".ini"),
+            "{name}: {text}"
+        );
+    }
+}
+
+#[test]
+fn a_php_fpm_that_cannot_be_run() {
+    let text = message(
+        Function::new("").env("PHP_FPM", "/nowhere/php-fpm"),
+        "Runtime.PhpFpmStartFailed",
+    );
+    assert!(text.contains("/nowhere/php-fpm"), "{text}");
+    // a program, but no php-fpm
+    let text = message(
+        Function::new("").env("PHP_FPM", "/bin/false"),
+        "Runtime.PhpFpmStartFailed",
+    );
+    assert!(text.contains("exited with code 1"), "{text}");
+}
+
+#[test]
+fn a_temporary_folder_that_cannot_be_written() {
+    let function = Function::new("");
+    forbid_writing(&function.temp_dir());
+    let folder = function.temp_dir().display().to_string();
+    let text = message(function, "Runtime.PhpFpmStartFailed");
+    assert!(
+        text.contains(&folder) && text.contains("ermission denied"),
+        "{text}"
+    );
+}
+
+#[test]
+fn the_functions_own_settings_count() {
+    let script = "<?php foreach (['precision', 'serialize_precision', 'memory_limit', 'expose_php'] as $n) echo ini_get($n), ' ';";
+    let function = Function::new(script)
+        .file(
+            "php.ini",
+            "precision = 5\nserialize_precision = 6\nexpose_php = On\n",
+        )
+        .file(
+            "php/conf.d/own.ini",
+            "serialize_precision = 7\nmemory_limit = 77M\n",
+        );
+    let mut lambda = function.start();
+    let call = lambda.invoke(get("/"));
+    assert_eq!(call.page(), "5 7 77M 1 ");
+    assert!(
+        call.json()["headers"]["X-Powered-By"]
+            .as_str()
+            .unwrap()
+            .starts_with("PHP/8.")
+    );
+}
+
+#[test]
+fn a_harmless_word_of_php_at_the_start_is_logged() {
+    let mut lambda = Function::new("<?php echo 'up';")
+        .file("php.ini", "track_errors = 1\nregister_globals = 1\n")
+        .start();
+    let call = lambda.invoke(get("/"));
+    assert_eq!(call.page(), "up");
+}
+
+#[test]
+fn no_code_of_the_user_runs_before_the_first_event() {
+    let script = "<?php error_log('the script runs'); echo 'up';";
+    let function = Function::new(script)
+        .file("prepend.php", "<?php error_log('the prepended file runs');")
+        .file("php/conf.d/p.ini", "");
+    let path = function
+        .task_root()
+        .join("prepend.php")
+        .display()
+        .to_string();
+    let mut lambda = function
+        .file("php/conf.d/p.ini", &format!("auto_prepend_file = {path}\n"))
+        .start();
+    let next = lambda.call();
+    assert!(
+        next.path.ends_with("/next") && next.log.is_empty(),
+        "{}: {}",
+        next.path,
+        next.log
+    );
+    let call = lambda.invoke(get("/"));
+    assert!(call.log.contains("the prepended file runs"), "{}", call.log);
+}
+
+#[test]
+fn nobody_else_can_enter_the_run_folder() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let mut lambda = Function::new("<?php echo 'up';").start();
+    lambda.get("/");
+    let folders: Vec<_> = std::fs::read_dir(lambda.function.temp_dir())
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .collect();
+    let [folder] = &folders[..] else {
+        panic!("{folders:?}")
+    };
+    assert_eq!(
+        folder.metadata().unwrap().permissions().mode() & 0o777,
+        0o700
+    );
+}
+
+#[test]
+fn no_core_file_is_written() {
+    let mut lambda = Function::new("<?php echo trim(shell_exec('ulimit -c; ulimit -Hc'));").start();
+    assert_eq!(lambda.get("/"), "0\n0");
+}

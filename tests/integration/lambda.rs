@@ -1,0 +1,516 @@
+//! A bootstrap under test: its function in a folder, its Runtime API in this process, its log in a file.
+
+use std::collections::VecDeque;
+use std::fs;
+use std::net::TcpListener;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use axum::body::Bytes;
+use axum::extract::{DefaultBodyLimit, State};
+use axum::http::{HeaderMap, Method, StatusCode, Uri};
+use axum::response::{IntoResponse as _, Response};
+
+/// No test waits longer than this for anything: it fails then, with the log.
+pub const PATIENCE: Duration = Duration::from_secs(30);
+
+/// What `/next` hands out.
+#[derive(Clone)]
+pub struct Event {
+    pub id: String,
+    pub body: Vec<u8>,
+    /// From now until the deadline.
+    pub timeout: Duration,
+    pub headers: Vec<(&'static str, String)>,
+    /// The status of `/next`.
+    pub status: StatusCode,
+}
+
+/// A call of the bootstrap, and the whole log at the moment when it came.
+pub struct Call {
+    pub method: Method,
+    pub path: String,
+    pub headers: HeaderMap,
+    pub body: Bytes,
+    pub log: String,
+}
+
+impl Call {
+    pub fn json(&self) -> serde_json::Value {
+        serde_json::from_slice(&self.body).unwrap_or_else(|_| panic!("no JSON: {}", self.text()))
+    }
+
+    pub fn text(&self) -> String {
+        String::from_utf8_lossy(&self.body).into_owned()
+    }
+
+    /// The body of an HTTP answer.
+    pub fn page(&self) -> String {
+        assert!(
+            self.path.ends_with("/response"),
+            "{} {}",
+            self.path,
+            self.text()
+        );
+        self.json()["body"]
+            .as_str()
+            .expect("an answer's body")
+            .to_owned()
+    }
+
+    /// The type of an `/error`, the same in header and body.
+    pub fn error_type(&self) -> String {
+        assert!(
+            self.path.ends_with("/error"),
+            "{} {}",
+            self.path,
+            self.text()
+        );
+        let in_body = self.json()["errorType"]
+            .as_str()
+            .expect("an error's type")
+            .to_owned();
+        assert_eq!(self.headers["lambda-runtime-function-error-type"], in_body);
+        in_body
+    }
+
+    pub fn error_message(&self) -> String {
+        self.json()["errorMessage"]
+            .as_str()
+            .expect("an error's message")
+            .to_owned()
+    }
+}
+
+/// A function that is being written, before it is started.
+pub struct Function {
+    folder: tempfile::TempDir,
+    environment: Vec<(String, String)>,
+}
+
+impl Function {
+    /// With this `index.php`.
+    pub fn new(index_php: &str) -> Function {
+        let folder = tempfile::tempdir().unwrap();
+        fs::create_dir(folder.path().join("task")).unwrap();
+        fs::create_dir(folder.path().join("tmp")).unwrap();
+        Function {
+            folder,
+            environment: Vec::new(),
+        }
+        .file("index.php", index_php)
+    }
+
+    pub fn file(self, name: &str, content: &str) -> Function {
+        let path = self.task_root().join(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, content).unwrap();
+        self
+    }
+
+    pub fn env(mut self, name: &str, value: &str) -> Function {
+        self.environment.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    pub fn task_root(&self) -> PathBuf {
+        self.folder.path().join("task")
+    }
+
+    pub fn temp_dir(&self) -> PathBuf {
+        self.folder.path().join("tmp")
+    }
+
+    pub fn start(self) -> Lambda {
+        Lambda::start(self)
+    }
+}
+
+/// A started bootstrap.
+pub struct Lambda {
+    pub function: Function,
+    child: Child,
+    events: Sender<Event>,
+    calls: Receiver<Call>,
+    statuses: Arc<Mutex<VecDeque<StatusCode>>>,
+    invocations: usize,
+}
+
+struct Server {
+    /// Shared by the polls of all slots.
+    events: tokio::sync::Mutex<tokio::sync::mpsc::UnboundedReceiver<Event>>,
+    calls: Mutex<Sender<Call>>,
+    statuses: Arc<Mutex<VecDeque<StatusCode>>>,
+    log: PathBuf,
+}
+
+impl Lambda {
+    fn start(function: Function) -> Lambda {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let log = function.folder.path().join("log");
+        let (events, queue) = channel::<Event>();
+        let (call, calls) = channel();
+        let statuses = Arc::new(Mutex::new(VecDeque::new()));
+        let (forward, received) = tokio::sync::mpsc::unbounded_channel();
+        let server = Server {
+            events: received.into(),
+            calls: call.into(),
+            statuses: statuses.clone(),
+            log: log.clone(),
+        };
+        std::thread::spawn(move || serve(listener, server));
+        std::thread::spawn(move || queue.into_iter().all(|event| forward.send(event).is_ok()));
+
+        let mut command = Command::new(bootstrap());
+        command
+            .env_clear()
+            .env("PATH", "/usr/local/bin:/usr/bin:/bin")
+            .env("AWS_LAMBDA_RUNTIME_API", address.to_string())
+            .env("LAMBDA_TASK_ROOT", function.task_root())
+            .env("_HANDLER", "index.php")
+            .env("TMPDIR", function.temp_dir())
+            .envs(
+                function
+                    .environment
+                    .iter()
+                    .map(|(name, value)| (name, value)),
+            )
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(fs::File::create(&log).unwrap());
+        let child = command.spawn().expect("the bootstrap can be started");
+        Lambda {
+            function,
+            child,
+            events,
+            calls,
+            statuses,
+            invocations: 0,
+        }
+    }
+
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    pub fn log(&self) -> String {
+        read_log(&self.function.folder.path().join("log"))
+    }
+
+    /// The statuses of the next POSTs; 202 for all others.
+    pub fn answer_posts_with(&self, statuses: &[u16]) {
+        let statuses = statuses
+            .iter()
+            .map(|status| StatusCode::from_u16(*status).unwrap());
+        self.statuses.lock().unwrap().extend(statuses);
+    }
+
+    /// Hands out an event; its answer comes with [`Lambda::post`].
+    pub fn send(&mut self, body: impl Into<Vec<u8>>) -> Event {
+        let event = self.event(body);
+        self.send_event(event)
+    }
+
+    pub fn send_event(&mut self, event: Event) -> Event {
+        self.events.send(event.clone()).unwrap();
+        event
+    }
+
+    /// An event with a new id.
+    pub fn event(&mut self, body: impl Into<Vec<u8>>) -> Event {
+        self.invocations += 1;
+        Event {
+            id: format!("request-{}", self.invocations),
+            body: body.into(),
+            timeout: Duration::from_secs(60),
+            headers: Vec::new(),
+            status: StatusCode::OK,
+        }
+    }
+
+    /// Waits for the next call of any kind.
+    pub fn call(&mut self) -> Call {
+        self.calls.recv_timeout(PATIENCE).unwrap_or_else(|_| {
+            panic!(
+                "no call came; exit status {:?}; the log:\n{}",
+                self.child.try_wait(),
+                self.log()
+            );
+        })
+    }
+
+    /// Waits for the next POST.
+    pub fn post(&mut self) -> Call {
+        loop {
+            let call = self.call();
+            if call.method == Method::POST {
+                return call;
+            }
+        }
+    }
+
+    /// One event and its answer or error.
+    pub fn invoke(&mut self, body: impl Into<Vec<u8>>) -> Call {
+        let event = self.event(body);
+        self.invoke_event(event)
+    }
+
+    pub fn invoke_event(&mut self, event: Event) -> Call {
+        let event = self.send_event(event);
+        let call = self.post();
+        assert!(
+            call.path.contains(&event.id),
+            "{} for {}: {}",
+            call.path,
+            event.id,
+            call.text()
+        );
+        call
+    }
+
+    /// The page at a path.
+    pub fn get(&mut self, path: &str) -> String {
+        self.invoke(get(path)).page()
+    }
+
+    /// Waits until the bootstrap has ended.
+    pub fn wait(&mut self) -> ExitStatus {
+        wait(&mut self.child, PATIENCE)
+            .unwrap_or_else(|| panic!("it goes on; the log:\n{}", self.log()))
+    }
+
+    pub fn signal(&self, signal: rustix::process::Signal) {
+        rustix::process::kill_process(rustix::process::Pid::from_child(&self.child), signal)
+            .unwrap();
+    }
+
+    /// The processes below the bootstrap: php-fpm's master and its workers.
+    pub fn processes(&self) -> Vec<Process> {
+        let mut found: Vec<Process> = Vec::new();
+        let mut parents = vec![self.pid()];
+        while let Some(parent) = parents.pop() {
+            for process in Process::all()
+                .into_iter()
+                .filter(|process| process.parent == parent)
+            {
+                parents.push(process.pid);
+                found.push(process);
+            }
+        }
+        found
+    }
+
+    /// The process id of php-fpm's master.
+    pub fn master(&self) -> u32 {
+        let is_child = |process: &Process| process.parent == self.pid();
+        self.processes()
+            .into_iter()
+            .find(is_child)
+            .expect("a master")
+            .pid
+    }
+}
+
+impl Drop for Lambda {
+    fn drop(&mut self) {
+        // SIGTERM first: php-fpm shall not outlive a test
+        if self.child.try_wait().is_ok_and(|status| status.is_none()) {
+            self.signal(rustix::process::Signal::TERM);
+            if wait(&mut self.child, Duration::from_secs(5)).is_none() {
+                let _ = self.child.kill();
+                let _ = self.child.wait();
+            }
+        }
+    }
+}
+
+/// A process as /proc shows it.
+pub struct Process {
+    pub pid: u32,
+    pub parent: u32,
+    pub title: String,
+}
+
+impl Process {
+    fn all() -> Vec<Process> {
+        let entries = fs::read_dir("/proc").unwrap().flatten();
+        entries
+            .filter_map(|entry| Process::read(entry.file_name().to_str()?.parse().ok()?))
+            .collect()
+    }
+
+    fn read(pid: u32) -> Option<Process> {
+        let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+        let mut fields = stat.rsplit_once(')')?.1.split_whitespace();
+        if fields.next()? == "Z" {
+            return None;
+        }
+        let title = fs::read(format!("/proc/{pid}/cmdline")).ok()?;
+        let title = String::from_utf8_lossy(&title)
+            .replace('\0', " ")
+            .trim()
+            .to_owned();
+        Some(Process {
+            pid,
+            parent: fields.next()?.parse().ok()?,
+            title,
+        })
+    }
+
+    /// Waits until it has ended; false: it goes on.
+    pub fn ends_within(&self, patience: Duration) -> bool {
+        let Some(pid) = rustix::process::Pid::from_raw(self.pid as i32) else {
+            return true;
+        };
+        let Ok(pidfd) = rustix::process::pidfd_open(pid, rustix::process::PidfdFlags::empty())
+        else {
+            return true;
+        };
+        let mut poll = [rustix::event::PollFd::new(
+            &pidfd,
+            rustix::event::PollFlags::IN,
+        )];
+        let patience = rustix::event::Timespec {
+            tv_sec: patience.as_secs() as i64,
+            tv_nsec: patience.subsec_nanos().into(),
+        };
+        rustix::event::poll(&mut poll, Some(&patience)).unwrap() > 0
+    }
+}
+
+/// An API Gateway request, payload 2.0.
+pub fn get(path: &str) -> String {
+    let (path, query) = path.split_once('?').unwrap_or((path, ""));
+    request("GET", path, query, &[], None)
+}
+
+/// A request with a body, which goes as base64.
+pub fn post(path: &str, body: &[u8]) -> String {
+    request(
+        "POST",
+        path,
+        "",
+        &[("content-type", "application/octet-stream")],
+        Some(body),
+    )
+}
+
+pub fn request(
+    method: &str,
+    path: &str,
+    query: &str,
+    headers: &[(&str, &str)],
+    body: Option<&[u8]>,
+) -> String {
+    let headers: serde_json::Map<String, serde_json::Value> = headers
+        .iter()
+        .map(|(name, value)| ((*name).to_owned(), (*value).into()))
+        .collect();
+    let mut event = serde_json::json!({
+        "version": "2.0", "rawPath": path, "rawQueryString": query, "headers": headers,
+        "requestContext": {
+            "http": { "method": method, "path": path, "protocol": "HTTP/1.1", "sourceIp": "192.0.2.1" },
+            "stage": "$default", "domainName": "example.com",
+        },
+    });
+    if let Some(body) = body {
+        event["body"] = base64_simd::STANDARD.encode_to_string(body).into();
+        event["isBase64Encoded"] = true.into();
+    }
+    event.to_string()
+}
+
+/// The program under test, where a user who is not its owner can run it.
+pub fn bootstrap() -> &'static Path {
+    Path::new(env!("CARGO_BIN_EXE_bootstrap"))
+}
+
+pub fn wait(child: &mut Child, patience: Duration) -> Option<ExitStatus> {
+    let process = Process {
+        pid: child.id(),
+        parent: 0,
+        title: String::new(),
+    };
+    process.ends_within(patience).then(|| child.wait().unwrap())
+}
+
+/// Makes a folder that nobody can write to.
+pub fn forbid_writing(folder: &Path) {
+    fs::set_permissions(folder, fs::Permissions::from_mode(0o500)).unwrap();
+}
+
+fn read_log(path: &Path) -> String {
+    String::from_utf8_lossy(&fs::read(path).unwrap_or_default()).into_owned()
+}
+
+fn serve(listener: TcpListener, server: Server) {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    runtime.block_on(async {
+        listener.set_nonblocking(true).unwrap();
+        let listener = tokio::net::TcpListener::from_std(listener).unwrap();
+        let router = axum::Router::new()
+            .fallback(answer)
+            .layer(DefaultBodyLimit::max(64 << 20))
+            .with_state(Arc::new(server));
+        // ends with the test process
+        let _ = axum::serve(listener, router).await;
+    });
+}
+
+async fn answer(
+    State(server): State<Arc<Server>>,
+    method: Method,
+    uri: Uri,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Response {
+    let is_next = method == Method::GET && uri.path() == "/2018-06-01/runtime/invocation/next";
+    let call = Call {
+        method,
+        path: uri.path().to_owned(),
+        headers,
+        body,
+        log: read_log(&server.log),
+    };
+    // a test that is over listens no more
+    let _ = server.calls.lock().unwrap().send(call);
+    if !is_next {
+        let status = server
+            .statuses
+            .lock()
+            .unwrap()
+            .pop_front()
+            .unwrap_or(StatusCode::ACCEPTED);
+        return (status, "{\"status\":\"said by the test\"}").into_response();
+    }
+    let Some(event) = server.events.lock().await.recv().await else {
+        return std::future::pending().await;
+    };
+    let deadline = SystemTime::now().duration_since(UNIX_EPOCH).unwrap() + event.timeout;
+    let mut headers = HeaderMap::new();
+    headers.insert("lambda-runtime-aws-request-id", event.id.parse().unwrap());
+    headers.insert(
+        "lambda-runtime-deadline-ms",
+        deadline.as_millis().to_string().parse().unwrap(),
+    );
+    for (name, value) in event.headers {
+        headers.insert(name, value.parse().unwrap());
+    }
+    (event.status, headers, event.body).into_response()
+}
+
+/// What all processes of this machine, or container, are called.
+pub fn all_titles() -> Vec<String> {
+    Process::all()
+        .into_iter()
+        .map(|process| process.title)
+        .collect()
+}

@@ -1,0 +1,930 @@
+//! The local Lambda with real bootstraps: small Python programs that each test writes.
+#![allow(clippy::unwrap_used, reason = "in a test an unwrap is an assertion")]
+
+use std::{
+    fs, io,
+    net::SocketAddr,
+    os::unix::{fs::PermissionsExt, process::ExitStatusExt},
+    path::Path,
+    process::{Command, Stdio},
+    time::Duration,
+};
+
+use php_fpm_lambda::local::{
+    self,
+    log::Log,
+    options::{Function, Options},
+};
+use reqwest::{Client, RequestBuilder, StatusCode};
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use tokio::{
+    net::TcpListener,
+    sync::{mpsc, oneshot},
+    task::JoinHandle,
+};
+
+const INVOKE: &str = "2015-03-31/functions/function/invocations";
+
+/// What every bootstrap of these tests begins with.
+const PRELUDE: &str = r#"#!/usr/bin/env python3
+import http.client, json, os, subprocess, sys, time
+
+def call(method, path, body=None, headers={}):
+    connection = http.client.HTTPConnection(os.environ["AWS_LAMBDA_RUNTIME_API"])
+    connection.request(method, "/2018-06-01/runtime/" + path, body, headers)
+    response = connection.getresponse()
+    return response.status, dict(response.headers), response.read()
+
+def next():
+    status, headers, event = call("GET", "invocation/next")
+    return headers["lambda-runtime-aws-request-id"], headers, event
+
+def respond(id, value, headers={}):
+    return call("POST", f"invocation/{id}/response", json.dumps(value), headers)[0]
+"#;
+
+/// Answers each event with what the runtime knows of it.
+const ECHO: &str = r#"
+while True:
+    id, headers, event = next()
+    respond(id, {"headers": headers, "event": event.decode(), "env": dict(os.environ), "cwd": os.getcwd()})
+"#;
+
+/// A local Lambda that runs inside the test, and its log.
+struct Local {
+    client: Client,
+    address: SocketAddr,
+    lines: mpsc::UnboundedReceiver<String>,
+    shutdown: oneshot::Sender<()>,
+    running: JoinHandle<io::Result<()>>,
+    folder: TempDir,
+}
+
+impl Local {
+    async fn start(script: &str) -> Self {
+        Self::start_with(script, |_| {}).await
+    }
+
+    async fn start_with(script: &str, configure: impl FnOnce(&mut Function)) -> Self {
+        let folder = folder_with(script);
+        let mut function = Function::try_from(options(folder.path())).unwrap();
+        configure(&mut function);
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let (sender, lines) = mpsc::unbounded_channel();
+        let log = Log::new(Lines {
+            sender,
+            rest: Vec::new(),
+        })
+        .unwrap();
+        let (shutdown, stopped) = oneshot::channel::<()>();
+        let running = tokio::spawn(local::run(function, listener, log, async {
+            let _ = stopped.await;
+        }));
+        let client = Client::builder().no_proxy().build().unwrap();
+        Self {
+            client,
+            address,
+            lines,
+            shutdown,
+            running,
+            folder,
+        }
+    }
+
+    fn get(&self, path: &str) -> RequestBuilder {
+        self.client.get(format!("http://{}{path}", self.address))
+    }
+
+    fn invoke(&self, event: impl Into<reqwest::Body>) -> RequestBuilder {
+        self.client
+            .post(format!("http://{}/{INVOKE}", self.address))
+            .body(event)
+    }
+
+    async fn invoke_json(&self, event: &'static str) -> Value {
+        let response = self.invoke(event).send().await.unwrap();
+        assert_eq!(response.status(), StatusCode::OK);
+        assert!(response.headers().get("x-amz-function-error").is_none());
+        serde_json::from_str(&response.text().await.unwrap()).unwrap()
+    }
+
+    /// Invokes and expects a function error.
+    async fn invoke_error(&self, event: &'static str) -> Value {
+        let response = self.invoke(event).send().await.unwrap();
+        assert_eq!(response.status(), StatusCode::OK);
+        assert_eq!(response.headers()["x-amz-function-error"], "Unhandled");
+        serde_json::from_str(&response.text().await.unwrap()).unwrap()
+    }
+
+    /// Waits for a line of the log that contains `text`; lines before it are gone then.
+    async fn line(&mut self, text: &str) -> String {
+        self.lines_until(text).await.pop().unwrap()
+    }
+
+    async fn lines_until(&mut self, text: &str) -> Vec<String> {
+        let mut lines = Vec::new();
+        loop {
+            let next = tokio::time::timeout(Duration::from_secs(60), self.lines.recv()).await;
+            let Ok(Some(line)) = next else {
+                panic!("no line with {text:?} in {lines:#?}")
+            };
+            let found = line.contains(text);
+            lines.push(line);
+            if found {
+                return lines;
+            }
+        }
+    }
+
+    async fn stop(self) {
+        self.shutdown.send(()).unwrap();
+        self.running.await.unwrap().unwrap();
+    }
+}
+
+/// A sink that sends the log on, line by line.
+struct Lines {
+    sender: mpsc::UnboundedSender<String>,
+    rest: Vec<u8>,
+}
+
+impl io::Write for Lines {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.rest.extend_from_slice(bytes);
+        while let Some(end) = self.rest.iter().position(|&byte| byte == b'\n') {
+            let line: Vec<u8> = self.rest.drain(..=end).collect();
+            let _ = self
+                .sender
+                .send(String::from_utf8_lossy(&line[..end]).into_owned());
+        }
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+fn folder_with(script: &str) -> TempDir {
+    let python = Command::new("python3").arg("--version").output();
+    assert!(
+        python.is_ok(),
+        "these tests need Python: apt-get install python3"
+    );
+    let folder = tempfile::tempdir().unwrap();
+    let bootstrap = folder.path().join("bootstrap");
+    fs::write(&bootstrap, format!("{PRELUDE}{script}")).unwrap();
+    fs::set_permissions(&bootstrap, fs::Permissions::from_mode(0o755)).unwrap();
+    folder
+}
+
+fn options(folder: &Path) -> Options {
+    Options {
+        listen: ([127, 0, 0, 1], 0).into(),
+        bootstrap: None,
+        handler: "public/index.php".into(),
+        timeout: 60,
+        memory: 512,
+        env: vec![("MY_NAME".into(), "value".into())],
+        function_dir: folder.into(),
+    }
+}
+
+fn last_number(line: &str) -> i32 {
+    line.rsplit(' ').next().unwrap().parse().unwrap()
+}
+
+/// Whether a process is there and more than a zombie, which an orphan is until init has waited for it.
+fn is_running(pid: i32) -> bool {
+    let status = fs::read_to_string(format!("/proc/{pid}/status"));
+    status.is_ok_and(|status| !status.contains("\nState:\tZ"))
+}
+
+#[tokio::test]
+async fn the_function_has_lambdas_environment_and_none_of_ours() {
+    let local = Local::start(ECHO).await;
+    let answer = local.invoke_json("{}").await;
+    let root = local.folder.path().canonicalize().unwrap();
+    let env = &answer["env"];
+    assert_eq!(answer["cwd"], json!(root));
+    assert_eq!(env["LAMBDA_TASK_ROOT"], json!(root));
+    assert_eq!(env["_HANDLER"], "public/index.php");
+    assert_eq!(env["AWS_LAMBDA_FUNCTION_MEMORY_SIZE"], "512");
+    assert_eq!(env["AWS_LAMBDA_INITIALIZATION_TYPE"], "on-demand");
+    assert_eq!(env["TZ"], ":UTC");
+    assert_eq!(env["MY_NAME"], "value");
+    // Cargo sets this one for the test itself.
+    assert_eq!(env["CARGO_MANIFEST_DIR"], Value::Null);
+    assert_eq!(env["HOME"], Value::Null);
+    local.stop().await;
+}
+
+#[tokio::test]
+async fn next_carries_lambdas_headers() {
+    let local = Local::start(ECHO).await;
+    let request = local
+        .invoke(r#"{ "a" : 1 }"#)
+        .header("X-Amz-Client-Context", "eyJjdXN0b20iOnt9fQ==")
+        .header("X-Amz-Tenant-Id", "blue");
+    let response = request.send().await.unwrap();
+    let request_id = response.headers()["x-amzn-requestid"]
+        .to_str()
+        .unwrap()
+        .to_owned();
+    assert_eq!(response.headers()["x-amz-executed-version"], "$LATEST");
+    let answer: Value = serde_json::from_str(&response.text().await.unwrap()).unwrap();
+    assert_eq!(answer["event"], r#"{ "a" : 1 }"#);
+    let headers = &answer["headers"];
+    assert_eq!(headers["lambda-runtime-aws-request-id"], json!(request_id));
+    assert_eq!(headers["lambda-runtime-client-context"], r#"{"custom":{}}"#);
+    assert_eq!(headers["lambda-runtime-aws-tenant-id"], "blue");
+    assert!(
+        headers["lambda-runtime-trace-id"]
+            .as_str()
+            .unwrap()
+            .starts_with("Root=1-")
+    );
+    assert!(
+        headers["lambda-runtime-invoked-function-arn"]
+            .as_str()
+            .unwrap()
+            .starts_with("arn:aws:lambda:")
+    );
+    assert!(headers["lambda-runtime-invocation-id"].is_string());
+    assert!(
+        headers["lambda-runtime-deadline-ms"]
+            .as_str()
+            .unwrap()
+            .parse::<u64>()
+            .unwrap()
+            > 1_700_000_000_000
+    );
+    local.stop().await;
+}
+
+#[tokio::test]
+async fn http_becomes_an_event_and_the_answer_becomes_http() {
+    let local = Local::start(
+        r#"
+while True:
+    id, headers, event = next()
+    event = json.loads(event)
+    respond(id, {
+        "statusCode": 404,
+        "headers": {"Content-Type": "text/plain; charset=utf-8", "X-Path": event["rawPath"], "Content-Length": "7"},
+        "cookies": ["a=1", "b=2"],
+        "body": event["rawQueryString"] + " " + event["headers"]["x-forwarded-port"] + " " + event.get("body", ""),
+    })
+"#,
+    )
+    .await;
+    let port = local.address.port();
+    let request = local
+        .client
+        .post(format!("http://{}/a%2Fb//c?x=%20&y", local.address))
+        .body("héllo");
+    let response = request.send().await.unwrap();
+    assert_eq!(response.status(), StatusCode::NOT_FOUND);
+    assert_eq!(response.headers()["x-path"], "/a%2Fb//c");
+    let cookies: Vec<_> = response.headers().get_all("set-cookie").iter().collect();
+    assert_eq!(cookies, ["a=1", "b=2"]);
+    let expected = format!("x=%20&y {port} héllo");
+    assert_eq!(
+        response.headers()["content-length"],
+        expected.len().to_string().as_str()
+    );
+    assert_eq!(response.text().await.unwrap(), expected);
+
+    let head = local
+        .client
+        .head(format!("http://{}/?x", local.address))
+        .send()
+        .await
+        .unwrap();
+    assert_eq!(
+        head.headers()["content-length"],
+        format!("x {port} ").len().to_string().as_str()
+    );
+    assert_eq!(head.text().await.unwrap(), "");
+    local.stop().await;
+}
+
+#[tokio::test]
+async fn invocations_wait_for_one_another() {
+    let local = Local::start(
+        r#"
+count = 0
+while True:
+    id, headers, event = next()
+    count += 1
+    respond(id, count)
+"#,
+    )
+    .await;
+    let (one, two, three) = tokio::join!(
+        local.invoke_json("{}"),
+        local.invoke_json("{}"),
+        local.invoke_json("{}")
+    );
+    let mut counts = [one, two, three].map(|count| count.as_u64().unwrap());
+    counts.sort_unstable();
+    assert_eq!(counts, [1, 2, 3]);
+    local.stop().await;
+}
+
+#[tokio::test]
+async fn every_invocation_is_reported_and_init_once() {
+    let mut local = Local::start(
+        r#"
+print("cold", flush=True)
+while True:
+    id, headers, event = next()
+    print("to stdout", flush=True)
+    print("to stderr", file=sys.stderr)
+    print("x" * 262144, flush=True)
+    respond(id, None)
+"#,
+    )
+    .await;
+    local.invoke_json("{}").await;
+    let lines = local.lines_until("REPORT").await;
+    let kinds: Vec<_> = lines
+        .iter()
+        .map(|line| line.split(' ').next().unwrap())
+        .collect();
+    let position = |kind| kinds.iter().position(|other| *other == kind).unwrap();
+    assert!(position("cold") < position("END") && position("START") < position("to"));
+    assert_eq!(
+        lines[position("to")..position("to") + 2],
+        ["to stdout", "to stderr"]
+    );
+    assert_eq!(lines[position("END") - 1].len(), 262_144);
+    let report = lines.last().unwrap();
+    assert!(
+        report.contains("\tMemory Size: 512 MB\tMax Memory Used: "),
+        "{report}"
+    );
+    assert!(!report.contains("Max Memory Used: 0 MB"), "{report}");
+    assert!(report.contains("\tInit Duration: "), "{report}");
+    local.invoke_json("{}").await;
+    assert!(!local.line("REPORT").await.contains("Init Duration"));
+    local.stop().await;
+}
+
+#[tokio::test]
+async fn a_bootstrap_that_exits_is_an_exit_error_and_is_started_again() {
+    let mut local = Local::start(
+        r#"
+id, headers, event = next()
+if event == b'"exit"': sys.exit(3)
+if event == b'"kill"': os.kill(os.getpid(), 9)
+respond(id, os.getpid())
+next()
+"#,
+    )
+    .await;
+    let exit = local.invoke_error("\"exit\"").await;
+    assert_eq!(exit["errorType"], "Runtime.ExitError");
+    let message = exit["errorMessage"].as_str().unwrap();
+    assert!(message.starts_with("RequestId: "), "{message}");
+    assert!(
+        message.ends_with(" Error: Runtime exited with error: exit status 3"),
+        "{message}"
+    );
+    let report = local.line("REPORT").await;
+    assert!(
+        report.ends_with("\tStatus: error\tError Type: Runtime.ExitError"),
+        "{report}"
+    );
+
+    let kill = local.invoke_error("\"kill\"").await;
+    assert!(
+        kill["errorMessage"]
+            .as_str()
+            .unwrap()
+            .ends_with("signal: killed"),
+        "{kill}"
+    );
+    assert!(local.invoke_json("{}").await.is_number());
+    local.stop().await;
+}
+
+#[tokio::test]
+async fn a_bootstrap_that_exits_after_its_answer_costs_nobody_an_answer() {
+    let mut local = Local::start(
+        r#"
+id, headers, event = next()
+respond(id, "done")
+sys.exit(4)
+"#,
+    )
+    .await;
+    assert_eq!(local.invoke_json("{}").await, "done");
+    local
+        .line("Error: Runtime exited with error: exit status 4")
+        .await;
+    assert_eq!(local.invoke_json("{}").await, "done");
+    local.stop().await;
+}
+
+#[tokio::test]
+async fn a_bootstrap_that_ends_between_invocations_is_started_again() {
+    let mut local = Local::start(
+        r#"
+print("pid", os.getpid(), flush=True)
+while True:
+    id, headers, event = next()
+    respond(id, os.getpid())
+"#,
+    )
+    .await;
+    let pid = local.invoke_json("{}").await;
+    local.line("REPORT").await;
+    let raw = i32::try_from(pid.as_i64().unwrap()).unwrap();
+    kill_process(Pid::from_raw(raw).unwrap(), Signal::KILL).unwrap();
+    local.line("ended between invocations").await;
+    assert_ne!(local.invoke_json("{}").await, pid);
+    local.stop().await;
+}
+
+#[tokio::test]
+async fn a_time_out_kills_all_that_was_started() {
+    let mut local = Local::start_with(
+        r#"
+while True:
+    id, headers, event = next()
+    if event == b'"hang"':
+        # One that left the process group and the session, and one that lost its parent besides.
+        print("child", subprocess.Popen(["setsid", "sleep", "1000"]).pid, flush=True)
+        subprocess.run("sleep 1000 & echo orphan $!", shell=True, start_new_session=True)
+        time.sleep(1000)
+    respond(id, "fine")
+"#,
+        |function| function.timeout = Duration::from_secs(1),
+    )
+    .await;
+    let error = local.invoke_error("\"hang\"").await;
+    assert_eq!(error["errorType"], "Sandbox.Timedout");
+    let message = error["errorMessage"].as_str().unwrap();
+    assert!(
+        message.ends_with(" Error: Task timed out after 1.00 seconds"),
+        "{message}"
+    );
+    let lines = local.lines_until("REPORT").await;
+    assert!(
+        lines
+            .iter()
+            .any(|line| line.ends_with(" Task timed out after 1.00 seconds")),
+        "{lines:#?}"
+    );
+    assert!(lines.last().unwrap().contains("\tBilled Duration: "));
+    assert!(lines.last().unwrap().ends_with("\tStatus: timeout"));
+    for name in ["child ", "orphan "] {
+        let line = lines.iter().find(|line| line.starts_with(name)).unwrap();
+        assert!(!is_running(last_number(line)), "{line}");
+    }
+    assert_eq!(local.invoke_json("{}").await, "fine");
+    assert!(!local.line("REPORT").await.contains("Init Duration"));
+
+    let over_http = local.get("/").body("").send().await.unwrap();
+    assert_eq!(over_http.status(), StatusCode::OK);
+    local.stop().await;
+}
+
+#[tokio::test]
+async fn calls_that_are_not_due_are_refused() {
+    let mut local = Local::start(
+        r#"
+id, headers, event = next()
+own = headers["lambda-runtime-invocation-id"]
+print("codes",
+    call("GET", "invocation/next")[0],
+    respond("00000000-0000-4000-8000-000000000000", 1),
+    respond(id, 1, {"Lambda-Runtime-Invocation-Id": "another"}),
+    call("POST", "init/error", "{}")[0],
+    call("GET", "restore/next")[0],
+    call("GET", "nothing")[0],
+    respond(id, 2, {"Lambda-Runtime-Invocation-Id": own}),
+    respond(id, 3),
+    call("POST", f"invocation/{id}/error", "{}")[0],
+    flush=True)
+next()
+"#,
+    )
+    .await;
+    assert_eq!(local.invoke_json("{}").await, 2);
+    assert_eq!(
+        local.line("codes ").await,
+        "codes 403 400 410 403 404 404 202 403 403"
+    );
+    local.stop().await;
+}
+
+#[tokio::test]
+async fn an_answer_that_is_too_large_fails_the_invocation() {
+    let mut local = Local::start(
+        r#"
+while True:
+    id, headers, event = next()
+    print("status", respond(id, "x" * json.loads(event)), flush=True)
+"#,
+    )
+    .await;
+    // Two quotes make it 6,291,556 bytes.
+    let largest = local.invoke_json("6291554").await;
+    assert_eq!(largest.as_str().unwrap().len(), 6_291_554);
+    assert_eq!(local.line("status ").await, "status 202");
+    for size in ["6291555", "7000000"] {
+        let error = local.invoke_error(size).await;
+        assert_eq!(error["errorType"], "Function.ResponseSizeTooLarge");
+        assert_eq!(local.line("status ").await, "status 413");
+    }
+    local.stop().await;
+}
+
+#[tokio::test]
+async fn errors_are_passed_on_as_they_are() {
+    let mut local = Local::start(
+        r#"
+while True:
+    id, headers, event = next()
+    headers = {"Lambda-Runtime-Function-Error-Type": event.decode()}
+    call("POST", f"invocation/{id}/error", '{"errorType":"MyException","errorMessage":"no","stackTrace":["a"]}', headers)
+"#,
+    )
+    .await;
+    let error = local.invoke_error("Function.Exception").await;
+    assert_eq!(
+        error,
+        json!({"errorType": "MyException", "errorMessage": "no", "stackTrace": ["a"]})
+    );
+    local.invoke_error("my.type").await;
+    local
+        .line("\"my.type\" is reported as Runtime.Unknown")
+        .await;
+
+    let response = local.get("/").send().await.unwrap();
+    assert_eq!(response.status(), StatusCode::BAD_GATEWAY);
+    assert_eq!(
+        response.text().await.unwrap(),
+        r#"{"message":"Internal Server Error"}"#
+    );
+    let line = local.line("502 Bad Gateway").await;
+    assert!(
+        line.contains("GET /") && line.contains("MyException"),
+        "{line}"
+    );
+    local.stop().await;
+}
+
+#[tokio::test]
+async fn a_bad_answer_is_a_502_and_the_log_says_why() {
+    let mut local = Local::start(
+        r#"
+while True:
+    id, headers, event = next()
+    call("POST", f"invocation/{id}/response", '{"statusCode":"200"}')
+"#,
+    )
+    .await;
+    let response = local.get("/").send().await.unwrap();
+    assert_eq!(response.status(), StatusCode::BAD_GATEWAY);
+    local
+        .line("statusCode is \"200\"; it must be a whole number")
+        .await;
+    local.stop().await;
+}
+
+#[tokio::test]
+async fn a_streamed_answer_is_collected() {
+    let local = Local::start(
+        r#"
+def stream(id, chunks, trailers):
+    connection = http.client.HTTPConnection(os.environ["AWS_LAMBDA_RUNTIME_API"])
+    connection.putrequest("POST", f"/2018-06-01/runtime/invocation/{id}/response")
+    connection.putheader("Lambda-Runtime-Function-Response-Mode", "streaming")
+    connection.putheader("Content-Type", "application/vnd.awslambda.http-integration-response")
+    connection.putheader("Transfer-Encoding", "chunked")
+    connection.putheader("Trailer", "Lambda-Runtime-Function-Error-Type, Lambda-Runtime-Function-Error-Body")
+    connection.endheaders()
+    for chunk in chunks:
+        connection.send(b"%x\r\n%s\r\n" % (len(chunk), chunk))
+    connection.send(b"0\r\n" + trailers + b"\r\n")
+    return connection.getresponse().status
+
+while True:
+    id, headers, event = next()
+    trailers = b""
+    if json.loads(event)["rawPath"] == "/broken":
+        trailers = b"Lambda-Runtime-Function-Error-Type: Function.Broken\r\nLambda-Runtime-Function-Error-Body: e30=\r\n"
+    stream(id, [b'{"statusCode":201}', bytes(8), b"one ", b"two"], trailers)
+"#,
+    )
+    .await;
+    let whole = local.get("/").send().await.unwrap();
+    assert_eq!(whole.status(), StatusCode::CREATED);
+    assert_eq!(whole.text().await.unwrap(), "one two");
+    assert_eq!(
+        local.get("/broken").send().await.unwrap().status(),
+        StatusCode::BAD_GATEWAY
+    );
+    local.stop().await;
+}
+
+#[tokio::test]
+async fn a_failed_init_is_tried_again_and_its_error_is_the_answer() {
+    let mut local = Local::start(
+        r#"
+headers = {"Lambda-Runtime-Function-Error-Type": "Runtime.NoSuchHandler"}
+print("status", call("POST", "init/error", '{"errorType":"Runtime.NoSuchHandler","errorMessage":"no"}', headers)[0], flush=True)
+sys.exit(1)
+"#,
+    )
+    .await;
+    assert_eq!(local.line("status ").await, "status 202");
+    let report = local.line("INIT_REPORT").await;
+    assert!(
+        report.ends_with("\tPhase: init\tStatus: error\tError Type: Runtime.NoSuchHandler"),
+        "{report}"
+    );
+    let error = local.invoke_error("{}").await;
+    assert_eq!(
+        error,
+        json!({"errorType": "Runtime.NoSuchHandler", "errorMessage": "no"})
+    );
+    assert!(
+        local
+            .line("INIT_REPORT")
+            .await
+            .contains("\tPhase: invoke\t")
+    );
+    assert!(
+        local
+            .line("REPORT RequestId")
+            .await
+            .ends_with("\tError Type: Runtime.NoSuchHandler")
+    );
+    local.stop().await;
+}
+
+#[tokio::test]
+async fn an_init_that_only_failed_once_costs_no_invocation() {
+    let mut local = Local::start(
+        r#"
+if not os.path.exists("tried"):
+    open("tried", "w").close()
+    sys.exit(1)
+while True:
+    id, headers, event = next()
+    respond(id, "fine")
+"#,
+    )
+    .await;
+    local.line("INIT_REPORT").await;
+    assert_eq!(local.invoke_json("{}").await, "fine");
+    local.stop().await;
+}
+
+#[tokio::test]
+async fn a_bootstrap_that_never_asks_is_broken_off() {
+    let mut local = Local::start_with("time.sleep(1000)", |function| {
+        function.init_limit = Duration::from_millis(100);
+        function.timeout = Duration::from_millis(100);
+    })
+    .await;
+    assert!(
+        local
+            .line("INIT_REPORT")
+            .await
+            .ends_with("\tPhase: init\tStatus: timeout")
+    );
+    assert_eq!(
+        local.invoke_error("{}").await["errorType"],
+        "Sandbox.Timedout"
+    );
+    assert!(
+        local
+            .line("INIT_REPORT")
+            .await
+            .ends_with("\tPhase: invoke\tStatus: timeout")
+    );
+    local.stop().await;
+}
+
+#[tokio::test]
+async fn a_bootstrap_that_cannot_be_started_is_an_invalid_entrypoint() {
+    let local = Local::start_with("", |function| function.bootstrap = "/dev/null".into()).await;
+    let error = local.invoke_error("{}").await;
+    assert_eq!(error["errorType"], "Runtime.InvalidEntrypoint");
+    assert!(
+        error["errorMessage"]
+            .as_str()
+            .unwrap()
+            .contains("/dev/null"),
+        "{error}"
+    );
+    local.stop().await;
+}
+
+#[tokio::test]
+async fn requests_that_lambda_would_refuse() {
+    let mut local = Local::start(ECHO).await;
+    let large = local.invoke(vec![b' '; 6_291_557]).send().await.unwrap();
+    assert_eq!(large.status(), StatusCode::PAYLOAD_TOO_LARGE);
+    // As base64 it is over the limit.
+    let post = local.client.post(format!("http://{}/", local.address));
+    let binary = post.body(vec![0xff; 5_000_000]).send().await.unwrap();
+    assert_eq!(binary.status(), StatusCode::PAYLOAD_TOO_LARGE);
+    assert!(binary.text().await.unwrap().contains("base64"));
+    let page = local
+        .invoke("{}")
+        .header("Origin", "http://example.org")
+        .send()
+        .await
+        .unwrap();
+    assert_eq!(page.status(), StatusCode::FORBIDDEN);
+    let console = local.get("/_console/x").send().await.unwrap();
+    assert_eq!(console.status(), StatusCode::NOT_FOUND);
+    // None of them reached the function; this one does, though it is not JSON.
+    assert_eq!(local.invoke_json("not json").await["event"], "not json");
+    let lines = local.lines_until("REPORT").await;
+    assert_eq!(
+        lines
+            .iter()
+            .filter(|line| line.starts_with("START"))
+            .count(),
+        1,
+        "{lines:#?}"
+    );
+    local.stop().await;
+}
+
+#[tokio::test]
+async fn a_flood_of_output_is_complete_and_blocks_nobody() {
+    let mut local = Local::start(
+        r#"
+while True:
+    id, headers, event = next()
+    for number in range(100000):
+        print("line", number)
+    sys.stdout.flush()
+    respond(id, "fine")
+"#,
+    )
+    .await;
+    assert_eq!(local.invoke_json("{}").await, "fine");
+    let lines = local.lines_until("END").await;
+    let numbers: Vec<_> = lines
+        .iter()
+        .filter(|line| line.starts_with("line "))
+        .map(|line| last_number(line))
+        .collect();
+    assert!(numbers.into_iter().eq(0..100_000));
+    local.stop().await;
+}
+
+#[tokio::test]
+async fn output_without_end_holds_nothing_up() {
+    let local = Local::start_with(
+        r#"
+subprocess.Popen(["yes", "x" * 1000])
+while True:
+    id, headers, event = next()
+    if event == b'"hang"': time.sleep(1000)
+    respond(id, "fine")
+"#,
+        |function| function.timeout = Duration::from_secs(1),
+    )
+    .await;
+    assert_eq!(local.invoke_json("{}").await, "fine");
+    assert_eq!(
+        local.invoke_error("\"hang\"").await["errorType"],
+        "Sandbox.Timedout"
+    );
+    local.stop().await;
+}
+
+/// The program itself; its own standard output tells when it is ready.
+mod program {
+    use std::io::{BufRead, BufReader};
+
+    use super::*;
+
+    const PRINTS_ITS_PID: &str = r#"
+print("bootstrap", os.getpid(), flush=True)
+print("child", subprocess.Popen(["setsid", "sleep", "1000"]).pid, flush=True)
+next()
+"#;
+
+    fn start(arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_lambda-local"));
+        command
+            .args(arguments)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        command
+    }
+
+    /// Starts the program and returns it with its output and the processes it printed.
+    fn started(
+        folder: &Path,
+    ) -> (
+        std::process::Child,
+        BufReader<std::process::ChildStdout>,
+        [i32; 2],
+    ) {
+        let mut program = start(&["--listen", "127.0.0.1:0", folder.to_str().unwrap()])
+            .spawn()
+            .unwrap();
+        let mut output = BufReader::new(program.stdout.take().unwrap());
+        let mut pids = ["bootstrap ", "child "].map(|name| {
+            loop {
+                let mut line = String::new();
+                assert_ne!(output.read_line(&mut line).unwrap(), 0);
+                if line.starts_with(name) {
+                    return last_number(line.trim_end());
+                }
+            }
+        });
+        pids.sort_unstable();
+        (program, output, pids)
+    }
+
+    #[test]
+    fn sigterm_ends_everything() {
+        for signal in [Signal::TERM, Signal::INT] {
+            let folder = folder_with(PRINTS_ITS_PID);
+            let (mut program, _output, pids) = started(folder.path());
+            kill_process(Pid::from_child(&program), signal).unwrap();
+            assert_eq!(program.wait().unwrap().code(), Some(0));
+            assert!(!pids.into_iter().any(is_running));
+        }
+    }
+
+    #[test]
+    fn the_bootstrap_does_not_outlive_a_program_that_was_killed() {
+        let folder = folder_with("print('bootstrap', os.getpid(), flush=True)\nnext()");
+        let mut program = start(&["--listen", "127.0.0.1:0", folder.path().to_str().unwrap()])
+            .spawn()
+            .unwrap();
+        let mut output = BufReader::new(program.stdout.take().unwrap());
+        let mut line = String::new();
+        while !line.starts_with("bootstrap ") {
+            line.clear();
+            assert_ne!(output.read_line(&mut line).unwrap(), 0);
+        }
+        let bootstrap = rustix::process::pidfd_open(
+            Pid::from_raw(last_number(line.trim_end())).unwrap(),
+            rustix::process::PidfdFlags::empty(),
+        )
+        .unwrap();
+        program.kill().unwrap();
+        assert_eq!(program.wait().unwrap().signal(), Some(9));
+        // Readable when that process has ended.
+        let mut fds = [rustix::event::PollFd::new(
+            &bootstrap,
+            rustix::event::PollFlags::IN,
+        )];
+        assert_eq!(rustix::event::poll(&mut fds, None).unwrap(), 1);
+    }
+
+    #[test]
+    fn what_cannot_work_is_said_with_what_to_do() {
+        let folder = folder_with("");
+        let path = folder.path().to_str().unwrap();
+        let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = taken.local_addr().unwrap().to_string();
+        let cases: [(&[&str], &str); 4] = [
+            (&["--listen", &address, path], "is taken by another program"),
+            (
+                &["--listen", "127.0.0.1:0", "/no/such/folder"],
+                "give the folder that you would deploy",
+            ),
+            (
+                &[
+                    "--listen",
+                    "127.0.0.1:0",
+                    "--bootstrap",
+                    "/no/such/file",
+                    path,
+                ],
+                "name one with --bootstrap PATH",
+            ),
+            (
+                &["--listen", "127.0.0.1:0", "--timeout", "0", path],
+                "0 is not in 1..=900",
+            ),
+        ];
+        for (arguments, message) in cases {
+            let output = start(arguments).output().unwrap();
+            let error = String::from_utf8(output.stderr).unwrap();
+            assert!(
+                !output.status.success() && error.contains(message),
+                "{arguments:?}: {error}"
+            );
+        }
+    }
+}

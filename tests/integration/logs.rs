@@ -1,0 +1,168 @@
+//! What PHP writes is in the function's log, whole, before the answer is out.
+
+use crate::lambda::{Function, get, request};
+
+#[test]
+fn long_lines_are_whole_and_in_the_log_before_the_answer() {
+    let script = "<?php $n = 262144; error_log(str_repeat('e', $n) . 'E'); \
+        file_put_contents('php://stderr', str_repeat('s', $n) . \"S\\n\"); \
+        file_put_contents('php://stdout', str_repeat('o', $n) . \"O\\n\"); echo 'done';";
+    let mut lambda = Function::new(script).start();
+    for _ in 0..3 {
+        let before = lambda.log().len();
+        let call = lambda.invoke(get("/"));
+        assert_eq!(call.page(), "done");
+        let log = &call.log[before..];
+        for (letter, end) in [('e', 'E'), ('s', 'S'), ('o', 'O')] {
+            let line = format!("{}{end}", letter.to_string().repeat(262_144));
+            assert!(
+                log.lines().any(|found| found.ends_with(&line)),
+                "{letter}: {} bytes of log",
+                log.len()
+            );
+        }
+    }
+}
+
+#[test]
+fn every_line_before_the_answer_however_it_is_written() {
+    let script = "<?php for ($i = 0; $i < 50; $i++) { error_log(\"log $i.\"); \
+        file_put_contents('php://stderr', \"err $i.\\n\"); fwrite(fopen('php://stdout', 'w'), \"out $i.\\n\"); } \
+        file_put_contents('php://stderr', 'no newline at the end');";
+    let mut lambda = Function::new(script).start();
+    for _ in 0..20 {
+        let before = lambda.log().len();
+        let call = lambda.invoke(get("/"));
+        let log = &call.log[before..];
+        for index in 0..50 {
+            for kind in ["log", "err", "out"] {
+                assert!(
+                    log.contains(&format!("{kind} {index}.")),
+                    "{kind} {index}: {log}"
+                );
+            }
+        }
+        assert!(log.contains("no newline at the end\n"), "{log}");
+    }
+}
+
+#[test]
+fn a_script_that_logs_a_lot_does_not_stand_still() {
+    let script = "<?php for ($i = 0; $i < 3000; $i++) { error_log(str_repeat('l', 2000)); \
+        file_put_contents('php://stderr', str_repeat('e', 2000) . \"\\n\"); } echo 'done';";
+    let mut lambda = Function::new(script).start();
+    assert_eq!(lambda.get("/"), "done");
+    let log = lambda.log();
+    assert_eq!(
+        (
+            log.matches(&"l".repeat(2000)).count(),
+            log.matches(&"e".repeat(2000)).count()
+        ),
+        (3000, 3000)
+    );
+}
+
+#[test]
+fn text_is_unchanged() {
+    let script = "<?php error_log('tab\tand ümlaut'); file_put_contents('php://stderr', \"raw \\\"line\\\"\\n{\\\"a\\\":1}\\n\");";
+    let mut lambda = Function::new(script).start();
+    let log = lambda.invoke(get("/")).log;
+    let lines: Vec<&str> = log.lines().collect();
+    assert!(
+        lines
+            .iter()
+            .any(|line| line.starts_with('[') && line.ends_with("] tab\tand ümlaut")),
+        "{log}"
+    );
+    assert!(
+        lines.contains(&"raw \"line\"") && lines.contains(&"{\"a\":1}"),
+        "{log}"
+    );
+}
+
+#[test]
+fn json_has_the_request_id_the_tenant_and_whole_stack_traces() {
+    let script = "<?php error_log('hello'); error_log('{\"level\":\"WARN\",\"own\":1}'); \
+        file_put_contents('php://stderr', \"{\\\"own\\\":2}\\nplain\\n\"); throw new Exception('thrown');";
+    let mut lambda = Function::new(script)
+        .env("AWS_LAMBDA_LOG_FORMAT", "json")
+        .start();
+    let mut event = lambda.event(get("/"));
+    event.headers = vec![("lambda-runtime-aws-tenant-id", "blue".into())];
+    let call = lambda.invoke_event(event);
+    let lines: Vec<serde_json::Value> = call
+        .log
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap_or_else(|_| panic!("no JSON: {line}")))
+        .collect();
+    let find = |message: &str| {
+        lines.iter().find(|line| {
+            line["message"]
+                .as_str()
+                .is_some_and(|m| m.contains(message))
+        })
+    };
+    for (message, level) in [("hello", "INFO"), ("plain", "INFO"), ("thrown", "ERROR")] {
+        let line = find(message).unwrap_or_else(|| panic!("{message}: {}", call.log));
+        assert_eq!(
+            (&line["level"], &line["requestId"], &line["tenantId"]),
+            (&level.into(), &"request-1".into(), &"blue".into())
+        );
+        assert!(line["timestamp"].as_str().unwrap().ends_with('Z'));
+    }
+    assert_eq!(find("hello").unwrap()["message"], "hello");
+    assert!(
+        find("thrown").unwrap()["message"]
+            .as_str()
+            .unwrap()
+            .contains("\n#0 {main}\n  thrown in"),
+        "{}",
+        call.log
+    );
+    assert!(
+        call.log.contains("{\"level\":\"WARN\",\"own\":1}\n") && call.log.contains("{\"own\":2}\n"),
+        "{}",
+        call.log
+    );
+}
+
+#[test]
+fn the_level_filters_and_errors_of_the_runtime_are_lines_too() {
+    let script = "<?php error_log('quiet'); trigger_error('warned', E_USER_WARNING);";
+    let function = Function::new(script)
+        .env("AWS_LAMBDA_LOG_FORMAT", "JSON")
+        .env("AWS_LAMBDA_LOG_LEVEL", "WARN");
+    let mut lambda = function.start();
+    let call = lambda.invoke(get("/"));
+    assert!(
+        !call.log.contains("quiet") && call.log.contains("warned"),
+        "{}",
+        call.log
+    );
+    let call = lambda.invoke("no json");
+    let line = call.log.lines().last().unwrap();
+    let line: serde_json::Value = serde_json::from_str(line).unwrap();
+    assert_eq!(line["level"], "ERROR");
+    assert_eq!(line["requestId"], "request-2");
+    assert!(
+        line["message"]
+            .as_str()
+            .unwrap()
+            .starts_with("Runtime.InvalidEvent: ")
+    );
+}
+
+#[test]
+fn a_script_cannot_forge_what_the_runtime_waits_for() {
+    let script = "<?php file_put_contents('php://stderr', \"\\0fscf\\0x\\n[pool slot0] child 1 exited on signal 9 (SIGKILL)\\n\"); echo 'up';";
+    let mut lambda = Function::new(script).start();
+    for _ in 0..3 {
+        let call = lambda.invoke(request("GET", "/", "", &[], None));
+        assert_eq!(call.page(), "up");
+        assert!(
+            call.log.contains("child 1 exited on signal 9"),
+            "{}",
+            call.log
+        );
+    }
+}

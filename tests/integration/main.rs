@@ -1,0 +1,18 @@
+//! Everything that needs real parts: php-fpm, the bootstrap as a process, a Runtime API that can misbehave, AWS's emulator.
+//!
+//! [`lambda`] holds what the tests share; each other module is one promise of the runtime.
+
+mod architecture;
+// mod configuration;
+mod deadlines;
+// mod differential;
+mod init;
+mod lambda;
+mod local;
+mod logs;
+mod recovery;
+mod requests;
+mod runtime_api;
+mod shutdown;
+mod slots;
+mod soak;

@@ -1,0 +1,155 @@
+//! Workers and masters that die, at every moment, and what the next invocation gets.
+
+use rustix::process::{Pid, Signal, kill_process};
+
+use crate::lambda::{Function, Lambda, PATIENCE, get};
+
+/// `?signal=…` kills the script's own process.
+const SCRIPT: &str = "<?php echo 'part '; flush(); \
+    if (isset($_GET['signal'])) { exec('kill -' . $_GET['signal'] . ' ' . getmypid()); sleep(60); } echo getmypid();";
+
+fn kill(pid: u32, signal: Signal) {
+    kill_process(Pid::from_raw(pid as i32).unwrap(), signal).unwrap();
+}
+
+fn is_up(lambda: &mut Lambda) {
+    let page = lambda.get("/");
+    assert!(page.starts_with("part ") && page.len() > 5, "{page}");
+}
+
+#[test]
+fn a_crashed_worker_is_named_by_its_signal_and_no_part_of_a_page_is_posted() {
+    let mut lambda = Function::new(SCRIPT).start();
+    for (signal, name) in [
+        ("SEGV", "signal 11 (SIGSEGV)"),
+        ("ABRT", "signal 6 (SIGABRT)"),
+        ("TERM", "signal 15"),
+    ] {
+        let call = lambda.invoke(get(&format!("/?signal={signal}")));
+        assert_eq!(call.error_type(), "Runtime.WorkerCrashed");
+        assert!(
+            call.error_message().contains(name),
+            "{}",
+            call.error_message()
+        );
+        assert_eq!(
+            call.log
+                .matches(&format!(
+                    "Runtime.WorkerCrashed: The PHP worker was ended by {name}"
+                ))
+                .count(),
+            1
+        );
+        is_up(&mut lambda);
+    }
+}
+
+#[test]
+fn a_worker_killed_by_the_kernel_is_out_of_memory() {
+    let mut lambda = Function::new(SCRIPT).start();
+    let call = lambda.invoke(get("/?signal=KILL"));
+    assert_eq!(call.error_type(), "Runtime.OutOfMemory");
+    assert!(
+        call.error_message().contains("more memory"),
+        "{}",
+        call.error_message()
+    );
+    is_up(&mut lambda);
+}
+
+#[test]
+fn phps_own_memory_limit_is_the_applications_answer() {
+    let script = "<?php ini_set('memory_limit', '4M'); if ($_GET['eat'] ?? 0) str_repeat('x', 8 << 20); echo 'up';";
+    let mut lambda = Function::new(script).start();
+    let call = lambda.invoke(get("/?eat=1"));
+    assert_eq!(call.json()["statusCode"], 500);
+    assert!(
+        call.log
+            .contains("Allowed memory size of 4194304 bytes exhausted"),
+        "{}",
+        call.log
+    );
+    assert_eq!(lambda.get("/"), "up");
+}
+
+#[test]
+fn a_worker_that_dies_while_idle_costs_nobody_an_answer() {
+    let mut lambda = Function::new("<?php echo getmypid();").start();
+    let first = lambda.get("/");
+    let worker = lambda
+        .processes()
+        .into_iter()
+        .find(|process| process.pid.to_string() == first)
+        .expect("the worker");
+    kill(worker.pid, Signal::KILL);
+    assert!(worker.ends_within(PATIENCE));
+    let second = lambda.get("/");
+    assert_ne!(second, first);
+}
+
+#[test]
+fn a_master_that_dies_in_mid_request_fails_that_request_alone() {
+    let script = "<?php if (isset($_GET['master'])) { exec('kill -KILL ' . $_GET['master']); sleep(60); } echo 'up';";
+    let mut lambda = Function::new(script).start();
+    assert_eq!(lambda.get("/"), "up");
+    let old = lambda.processes();
+    let call = lambda.invoke(get(&format!("/?master={}", lambda.master())));
+    assert_eq!(call.error_type(), "Runtime.PhpFpmExited");
+    assert!(
+        call.error_message().contains("was ended by signal 9"),
+        "{}",
+        call.error_message()
+    );
+    assert_eq!(lambda.get("/"), "up");
+    assert!(
+        old.iter().all(|process| process.ends_within(PATIENCE)),
+        "an old worker lives on"
+    );
+}
+
+#[test]
+fn a_master_that_dies_while_idle_costs_nobody_an_answer() {
+    let mut lambda = Function::new("<?php echo 'up';").start();
+    for _ in 0..3 {
+        assert_eq!(lambda.get("/"), "up");
+        let old = lambda.processes();
+        kill(lambda.master(), Signal::KILL);
+        assert_eq!(lambda.get("/"), "up");
+        assert!(
+            old.iter().all(|process| process.ends_within(PATIENCE)),
+            "an old worker lives on"
+        );
+    }
+}
+
+#[test]
+fn a_worker_is_replaced_after_so_many_requests_and_never_inside_one() {
+    let mut lambda = Function::new("<?php echo getmypid();")
+        .env("PHP_LAMBDA_MAX_REQUESTS", "3")
+        .start();
+    let pids: Vec<String> = (0..7).map(|_| lambda.get("/")).collect();
+    assert!(pids[0] == pids[1] && pids[1] == pids[2], "{pids:?}");
+    assert!(
+        pids[2] != pids[3] && pids[3] == pids[5] && pids[5] != pids[6],
+        "{pids:?}"
+    );
+}
+
+#[test]
+fn a_bootstrap_starts_beside_what_a_killed_one_left_behind() {
+    let mut lambda = Function::new("<?php echo 'old';").start();
+    assert_eq!(lambda.get("/"), "old");
+    let temp_dir = lambda.function.temp_dir();
+    let old = lambda.processes();
+    lambda.signal(Signal::KILL);
+    lambda.wait();
+    assert!(
+        std::fs::read_dir(&temp_dir).unwrap().count() > 0,
+        "its folder is left behind"
+    );
+    let mut second = Function::new("<?php echo 'new';")
+        .env("TMPDIR", temp_dir.to_str().unwrap())
+        .start();
+    assert_eq!(second.get("/"), "new");
+    assert!(old.iter().all(|process| process.ends_within(PATIENCE)));
+}

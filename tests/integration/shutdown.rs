@@ -1,0 +1,126 @@
+//! The end of the bootstrap takes php-fpm with it.
+
+use std::time::Duration;
+
+use rustix::process::Signal;
+
+use crate::lambda::{Function, Process, get};
+
+/// php-fpm and its worker, once a request was answered.
+fn processes(lambda: &mut crate::lambda::Lambda) -> Vec<Process> {
+    lambda.invoke(get("/"));
+    let processes = lambda.processes();
+    assert!(processes.len() >= 2, "a master and a worker");
+    processes
+}
+
+#[test]
+fn killed_by_any_signal_it_leaves_nothing_within_a_second() {
+    for signal in [Signal::KILL, Signal::INT, Signal::HUP, Signal::SEGV] {
+        let mut lambda = Function::new("<?php echo 'up';").start();
+        let processes = processes(&mut lambda);
+        lambda.signal(signal);
+        lambda.wait();
+        for process in processes {
+            assert!(
+                process.ends_within(Duration::from_secs(1)),
+                "{signal:?}: {} lives on",
+                process.title
+            );
+        }
+    }
+}
+
+#[test]
+fn killed_in_mid_request_it_leaves_nothing() {
+    let script =
+        "<?php if ($_GET['loop'] ?? 0) { exec('kill -KILL ' . $_GET['loop']); while (true); }";
+    let mut lambda = Function::new(script).start();
+    let processes = processes(&mut lambda);
+    let event = lambda.event(get(&format!("/?loop={}", lambda.pid())));
+    lambda.send_event(event);
+    lambda.wait();
+    for process in processes {
+        assert!(
+            process.ends_within(Duration::from_secs(2)),
+            "{} lives on",
+            process.title
+        );
+    }
+}
+
+#[test]
+fn sigterm_while_idle_ends_with_success() {
+    let mut lambda = Function::new("<?php echo 'up';").start();
+    let processes = processes(&mut lambda);
+    // the next poll is under way
+    while !lambda.call().path.ends_with("/next") {}
+    lambda.signal(Signal::TERM);
+    assert_eq!(lambda.wait().code(), Some(0));
+    assert!(
+        processes
+            .iter()
+            .all(|process| process.ends_within(Duration::ZERO))
+    );
+    assert_eq!(
+        std::fs::read_dir(lambda.function.temp_dir())
+            .unwrap()
+            .count(),
+        0,
+        "the run folder is removed"
+    );
+}
+
+#[test]
+fn sigterm_in_mid_request_lets_a_short_one_end() {
+    let script = "<?php if ($_GET['term'] ?? 0) { exec('kill -TERM ' . $_GET['term']); usleep(20000); } echo 'whole';";
+    let mut lambda = Function::new(script).start();
+    let processes = processes(&mut lambda);
+    let event = lambda.event(get(&format!("/?term={}", lambda.pid())));
+    lambda.send_event(event);
+    assert_eq!(lambda.post().page(), "whole");
+    assert_eq!(lambda.wait().code(), Some(0));
+    assert!(
+        processes
+            .iter()
+            .all(|process| process.ends_within(Duration::ZERO))
+    );
+}
+
+#[test]
+fn sigterm_in_mid_request_stops_a_long_one() {
+    let script =
+        "<?php if ($_GET['term'] ?? 0) { exec('kill -TERM ' . $_GET['term']); while (true); }";
+    let mut lambda = Function::new(script).start();
+    let processes = processes(&mut lambda);
+    let event = lambda.event(get(&format!("/?term={}", lambda.pid())));
+    lambda.send_event(event);
+    assert_eq!(lambda.wait().code(), Some(0));
+    assert!(
+        processes
+            .iter()
+            .all(|process| process.ends_within(Duration::ZERO))
+    );
+}
+
+#[test]
+fn sigterm_during_the_start_ends_with_success() {
+    let mut lambda = Function::new("<?php echo 'up';").file(
+        "slow-php-fpm",
+        "#!/bin/sh\nkill -TERM $PPID\nexec sleep 60\n",
+    );
+    let program = lambda.task_root().join("slow-php-fpm");
+    std::fs::set_permissions(
+        &program,
+        std::os::unix::fs::PermissionsExt::from_mode(0o755),
+    )
+    .unwrap();
+    lambda = lambda.env("PHP_FPM", program.to_str().unwrap());
+    let mut lambda = lambda.start();
+    assert_eq!(lambda.wait().code(), Some(0));
+    assert!(
+        !crate::lambda::all_titles()
+            .iter()
+            .any(|title| title == &program.display().to_string())
+    );
+}
