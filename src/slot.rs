@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::rc::Rc;
+use std::time::Duration;
 
 use tokio::time::{Instant, timeout_at};
 
@@ -13,6 +14,9 @@ use crate::fpm::master_line::WorkerExit;
 use crate::fpm::settings::PING_PATH;
 use crate::fpm::{Fpm, StartError};
 use crate::log::Context;
+
+/// How long a master that is about to end gets to do so.
+const PATIENCE: Duration = Duration::from_secs(1);
 
 /// One worker and the connection to it.
 pub struct Slot {
@@ -158,6 +162,10 @@ impl Slot {
             answered = answered => answered.map_err(|error| StartError(error.to_string())),
             exit = fpm.exited() => Err(StartError(format!("it {exit}"))),
         };
+        if answered.is_err() {
+            // a worker that closes its connection at the start is mostly the sign of a master that ends
+            let _ = tokio::time::timeout(PATIENCE, fpm.exited()).await;
+        }
         match (self.fpm.start_error(), answered) {
             (Some(error), _) | (None, Err(error)) => {
                 self.connection = None;

@@ -43,10 +43,34 @@ pub enum MasterLine<'l> {
 
 impl<'l> MasterLine<'l> {
     /// Takes a line apart, without its newline.
-    pub fn parse(line: &'l [u8]) -> MasterLine<'l> {
-        let message = without_date(line);
-        worker_line(message).unwrap_or(MasterLine::Message(message))
+    ///
+    /// What a worker wrote without a newline has the master's next message behind it: that is the second part.
+    pub fn parse(line: &'l [u8]) -> (MasterLine<'l>, Option<MasterLine<'l>>) {
+        let (line, glued) = match glued_at(line) {
+            Some(at) => (&line[..at], Some(one(&line[at..]))),
+            None => (line, None),
+        };
+        (one(line), glued)
     }
+}
+
+fn one(line: &[u8]) -> MasterLine<'_> {
+    let message = without_date(line);
+    worker_line(message).unwrap_or(MasterLine::Message(message))
+}
+
+/// Where in an unfinished line of a worker the next message begins, with its date.
+fn glued_at(line: &[u8]) -> Option<usize> {
+    const BEHIND_DATE: &[u8] = b"] WARNING: [pool slot";
+    const DATE: &[u8] = b"[22-Nov-2026 15:55:03";
+    if line.ends_with(b"\"") || line.ends_with(b", pipe is closed") {
+        return None;
+    }
+    let behind = line
+        .windows(BEHIND_DATE.len())
+        .rposition(|window| window == BEHIND_DATE)?;
+    let at = behind.checked_sub(DATE.len())?;
+    (at > 0 && line[at] == b'[').then_some(at)
 }
 
 /// `WARNING: [pool slot0] child 17 …`
@@ -109,7 +133,28 @@ mod tests {
     const DATE: &str = "[22-Nov-2026 15:55:03] ";
 
     fn parse(line: &str) -> MasterLine<'_> {
-        MasterLine::parse(line.as_bytes())
+        let (line, glued) = MasterLine::parse(line.as_bytes());
+        assert_eq!(glued, None);
+        line
+    }
+
+    #[test]
+    fn an_unfinished_line_has_the_next_message_behind_it() {
+        let said = format!("{DATE}WARNING: [pool slot0] child 77 said into stderr: \"half");
+        let ended = format!(
+            "{DATE}WARNING: [pool slot0] child 77 exited on signal 9 (SIGKILL) after 0.3 seconds"
+        );
+        let line = format!("{said}{ended}");
+        let (first, second) = MasterLine::parse(line.as_bytes());
+        assert_eq!(
+            first,
+            MasterLine::WorkerSaid {
+                slot: 0,
+                text: b"half"
+            }
+        );
+        assert_eq!(second, Some(parse(&ended)));
+        assert!(matches!(parse(&ended), MasterLine::WorkerExited { .. }));
     }
 
     #[test]
@@ -192,7 +237,7 @@ mod tests {
             "{DATE}WARNING: [pool slot0] child 77 exited on signal 11 (SIGSEGV) after 0.5 seconds"
         );
         for end in 0..line.len() {
-            parse(&line[..end]);
+            MasterLine::parse(&line.as_bytes()[..end]);
         }
     }
 }

@@ -121,7 +121,16 @@ impl Fpm {
     pub fn start_error(&self) -> Option<StartError> {
         let running = self.running.borrow().clone();
         running.stderr.read();
-        let words = self.output.take_first_words();
+        let (link, users) = (overlay_of(self.run_dir.path()), &self.settings.task_root);
+        let named = |words: String| {
+            words.replace(&link.display().to_string(), &users.display().to_string())
+        };
+        let words: Vec<String> = self
+            .output
+            .take_first_words()
+            .into_iter()
+            .map(named)
+            .collect();
         if let Some(exit) = running.master.exit() {
             return Some(StartError(format!("it {exit}. {}", words.join(" / "))));
         }
@@ -209,9 +218,12 @@ impl Fpm {
             return;
         };
         self.output.dismiss(slot, worker.pid());
+        // drained first: the master reads no more of a worker that has ended
+        worker.freeze();
+        self.drain(slot).await;
         worker.kill();
         worker.exited().await;
-        self.drain(slot).await;
+        self.output.drain_error_log(slot);
         self.forget_worker(slot);
     }
 
@@ -318,13 +330,17 @@ fn launch(
     })
 }
 
+fn overlay_of(run_dir: &Path) -> PathBuf {
+    run_dir.join("ini")
+}
+
 /// A folder with a link to the function's php.ini, for PHP reads one php.ini and that is ours.
 fn link_users_ini(task_root: &Path, run_dir: &Path) -> std::io::Result<Option<PathBuf>> {
     let users = task_root.join("php.ini");
     if !users.is_file() {
         return Ok(None);
     }
-    let overlay = run_dir.join("ini");
+    let overlay = overlay_of(run_dir);
     if !overlay.is_dir() {
         fs::create_dir(&overlay)?;
         std::os::unix::fs::symlink(users, overlay.join("php.ini"))?;
@@ -334,6 +350,10 @@ fn link_users_ini(task_root: &Path, run_dir: &Path) -> std::io::Result<Option<Pa
 
 /// Words of a start after which something that the user asked for is missing.
 fn is_broken_start(words: &str) -> bool {
+    // "Cannot load Zend OPcache - it was already loaded"
+    if words.contains("already loaded") {
+        return false;
+    }
     [
         "syntax error",
         "Unable to load dynamic library",

@@ -134,7 +134,13 @@ impl Output {
     }
 
     fn take_master_line(&self, line: &[u8]) {
-        match MasterLine::parse(line) {
+        let (line, glued) = MasterLine::parse(line);
+        self.take_parsed(line);
+        glued.into_iter().for_each(|line| self.take_parsed(line));
+    }
+
+    fn take_parsed(&self, line: MasterLine<'_>) {
+        match line {
             MasterLine::WorkerSaid { slot, text } if slot < self.slots.len() => {
                 let slot = &self.slots[slot];
                 match self.mark_in(text) {
@@ -151,7 +157,8 @@ impl Output {
                 }
                 slot.exit.send_replace(Some((pid, exit)));
             }
-            MasterLine::Message(b"") => {}
+            // the end of a line whose beginning was handed on already
+            MasterLine::Message(b"" | b"\"") => {}
             MasterLine::Message(message) => {
                 let message = String::from_utf8_lossy(message).into_owned();
                 match &mut *self.first_words.borrow_mut() {

@@ -73,9 +73,14 @@ impl Worker {
         self.pidfd.exited().await;
     }
 
+    /// Stops it where it is; what it has written can still be read. [`Worker::kill`] comes next.
+    pub(super) fn freeze(&self) {
+        self.pidfd.signal(Signal::STOP);
+    }
+
     /// Kills it and its descendants. It is stopped first, so that it starts no more of them.
     pub(super) fn kill(&self) {
-        self.pidfd.signal(Signal::STOP);
+        self.freeze();
         let descendants = descendants_of(self.pid)
             .into_iter()
             .filter_map(|pid| PidFd::open(pid).ok());

@@ -17,7 +17,7 @@ fn function(script: &str) -> Function {
 
 #[test]
 fn sleeping_looping_and_blocked_scripts_are_stopped_and_their_log_is_kept() {
-    let script = "<?php echo getmypid(); error_log('before'); file_put_contents('php://stderr', \"half a line\"); \
+    let script = "<?php echo getmypid(); error_log('it begins'); file_put_contents('php://stderr', \"half a line\"); \
         switch ($_GET['what'] ?? '') { \
             case 'sleep': sleep(60); break; \
             case 'loop': while (true); \
@@ -34,7 +34,7 @@ fn sleeping_looping_and_blocked_scripts_are_stopped_and_their_log_is_kept() {
         assert!(
             call.error_message().contains("0.") && call.error_message().contains("longer timeout")
         );
-        let of_this = &call.log[call.log.rfind("before").expect("its log")..];
+        let of_this = &call.log[call.log.rfind("it begins").expect("its log")..];
         assert!(of_this.contains("half a line"), "{what}: {}", call.log);
         assert!(!of_this.contains("AFTER"), "{what}: {}", call.log);
         // the old worker is gone before the error is out

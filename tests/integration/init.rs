@@ -97,11 +97,13 @@ fn a_missing_extension_is_an_error_with_phps_own_words() {
 fn a_broken_ini_file_is_an_error_with_file_and_line() {
     for name in ["php.ini", "php/conf.d/x.ini"] {
         let text = message(
-            Function::new("").file(name, "precision = 3\nfoo = (\n"),
+            Function::new("").file(name, "precision = 3\nfoo = (\nserialize_precision = 5\n"),
             "Runtime.PhpFpmStartFailed",
         );
         assert!(
-            text.contains("syntax error") && text.contains("line 2") && text.contains(".ini"),
+            text.contains("syntax error")
+                && text.contains(" on line ")
+                && text.contains(&format!("/task/{name}")),
             "{name}: {text}"
         );
     }
@@ -160,10 +162,15 @@ fn the_functions_own_settings_count() {
 #[test]
 fn a_harmless_word_of_php_at_the_start_is_logged() {
     let mut lambda = Function::new("<?php echo 'up';")
-        .file("php.ini", "track_errors = 1\nregister_globals = 1\n")
+        .file("php.ini", "extension = mbstring\n")
         .start();
     let call = lambda.invoke(get("/"));
     assert_eq!(call.page(), "up");
+    assert!(
+        call.log.contains("Module \"mbstring\" is already loaded"),
+        "{}",
+        call.log
+    );
 }
 
 #[test]

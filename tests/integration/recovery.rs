@@ -6,7 +6,7 @@ use crate::lambda::{Function, Lambda, PATIENCE, get};
 
 /// `?signal=…` kills the script's own process.
 const SCRIPT: &str = "<?php echo 'part '; flush(); \
-    if (isset($_GET['signal'])) { exec('kill -' . $_GET['signal'] . ' ' . getmypid()); sleep(60); } echo getmypid();";
+    if (isset($_GET['signal'])) { file_put_contents('php://stderr', 'half a line'); error_log('last words'); exec('kill -' . $_GET['signal'] . ' ' . getmypid()); sleep(60); } echo getmypid();";
 
 fn kill(pid: u32, signal: Signal) {
     kill_process(Pid::from_raw(pid as i32).unwrap(), signal).unwrap();
@@ -25,6 +25,7 @@ fn a_crashed_worker_is_named_by_its_signal_and_no_part_of_a_page_is_posted() {
         ("ABRT", "signal 6 (SIGABRT)"),
         ("TERM", "signal 15"),
     ] {
+        let before = lambda.log().len();
         let call = lambda.invoke(get(&format!("/?signal={signal}")));
         assert_eq!(call.error_type(), "Runtime.WorkerCrashed");
         assert!(
@@ -39,6 +40,11 @@ fn a_crashed_worker_is_named_by_its_signal_and_no_part_of_a_page_is_posted() {
                 ))
                 .count(),
             1
+        );
+        let log = &call.log[before..];
+        assert!(
+            log.contains("half a line\n") && log.contains("last words\n"),
+            "{log}"
         );
         is_up(&mut lambda);
     }
@@ -113,7 +119,10 @@ fn a_master_that_dies_while_idle_costs_nobody_an_answer() {
     for _ in 0..3 {
         assert_eq!(lambda.get("/"), "up");
         let old = lambda.processes();
-        kill(lambda.master(), Signal::KILL);
+        let master = lambda.master();
+        kill(master, Signal::KILL);
+        let killed = old.iter().find(|process| process.pid == master).unwrap();
+        assert!(killed.ends_within(PATIENCE));
         assert_eq!(lambda.get("/"), "up");
         assert!(
             old.iter().all(|process| process.ends_within(PATIENCE)),

@@ -1,0 +1,47 @@
+//! What the runtime costs in time, CPU and memory, beside the least that the same work can cost on this machine.
+//!
+//! `make bench` runs it on the bootstrap as it ships (static, release profile). It prints tables, and writes the same
+//! figures as JSON to the file that `BENCH_JSON` names. A missed target is a line in the last table and no failure:
+//! the machines that this runs on are too different for that.
+//!
+//! The harness is Lambda's side: it times from its first byte of an invocation to the last byte of the answer.
+
+mod bootstrap;
+mod clients;
+mod fastcgi;
+mod http;
+mod init;
+mod memory;
+mod php_fpm;
+mod process;
+mod report;
+mod runtime_api;
+mod samples;
+mod targets;
+mod warm;
+mod wire;
+mod workload;
+
+use bootstrap::Setup;
+use report::Report;
+use workload::Workload;
+
+fn main() {
+    if let Some(client) = wire::Client::from_arguments() {
+        return client.run();
+    }
+    let setup = Setup::new();
+    let mut report = Report::new(&setup);
+
+    let warm: Vec<warm::Row> = Workload::all().iter().map(|workload| warm::measure(&setup, workload)).collect();
+    report.warm(&warm);
+    let init = init::measure(&setup);
+    report.init(&init);
+    let memory = memory::measure(&setup);
+    report.memory(&memory);
+    let clients = clients::measure(&setup);
+    report.clients(&clients);
+    report.targets(&targets::compare(&warm, &init, &memory));
+
+    report.write_json();
+}
