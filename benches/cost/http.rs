@@ -16,7 +16,9 @@ pub struct Message {
 
 impl Reader {
     pub fn new() -> Reader {
-        Reader { buffer: vec![0; 256 * 1024] }
+        Reader {
+            buffer: vec![0; 256 * 1024],
+        }
     }
 
     /// Reads one message; `None`: the other side has closed the connection. Nothing may follow the message unasked.
@@ -28,18 +30,27 @@ impl Reader {
                 return Ok(None);
             }
             filled += read;
-            if let Some(end) = self.buffer[..filled].windows(4).position(|bytes| bytes == b"\r\n\r\n") {
+            if let Some(end) = self.buffer[..filled]
+                .windows(4)
+                .position(|bytes| bytes == b"\r\n\r\n")
+            {
                 break end + 4;
             }
         };
         let head = std::str::from_utf8(&self.buffer[..head_end]).map_err(io::Error::other)?;
-        let end = head_end + header(head, "content-length").and_then(|len| len.parse().ok()).unwrap_or(0);
+        let end = head_end
+            + header(head, "content-length")
+                .and_then(|len| len.parse().ok())
+                .unwrap_or(0);
         if end > self.buffer.len() {
             self.buffer.resize(end, 0);
         }
         stream.read_exact(&mut self.buffer[filled..end.max(filled)])?;
         assert!(filled <= end, "a message came unasked");
-        Ok(Some(Message { head: 0..head_end, body: head_end..end }))
+        Ok(Some(Message {
+            head: 0..head_end,
+            body: head_end..end,
+        }))
     }
 
     /// The first line and the headers of a message that was just read.
@@ -55,5 +66,7 @@ impl Reader {
 /// The value of a header.
 pub fn header<'h>(head: &'h str, name: &str) -> Option<&'h str> {
     let mut headers = head.lines().filter_map(|line| line.split_once(':'));
-    headers.find(|(found, _)| found.eq_ignore_ascii_case(name)).map(|(_, value)| value.trim())
+    headers
+        .find(|(found, _)| found.eq_ignore_ascii_case(name))
+        .map(|(_, value)| value.trim())
 }

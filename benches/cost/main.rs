@@ -33,7 +33,10 @@ fn main() {
     let setup = Setup::new();
     let mut report = Report::new(&setup);
 
-    let warm: Vec<warm::Row> = Workload::all().iter().map(|workload| warm::measure(&setup, workload)).collect();
+    let warm: Vec<warm::Row> = Workload::all()
+        .iter()
+        .map(|workload| warm::measure(&setup, workload))
+        .collect();
     report.warm(&warm);
     let init = init::measure(&setup);
     report.init(&init);

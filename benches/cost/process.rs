@@ -20,18 +20,28 @@ impl Process {
     /// Starts it with `inherited` under their own numbers. Call it from the main thread, which the death signal follows.
     pub fn spawn(command: &mut Command, inherited: &[BorrowedFd<'_>]) -> Process {
         let inherited: Vec<RawFd> = inherited.iter().map(AsRawFd::as_raw_fd).collect();
-        #[allow(unsafe_code, reason = "what runs between fork and exec: system calls alone, nothing is allocated")]
+        #[allow(
+            unsafe_code,
+            reason = "what runs between fork and exec: system calls alone, nothing is allocated"
+        )]
         unsafe {
             command.pre_exec(move || {
                 rustix::process::set_parent_process_death_signal(Some(Signal::TERM))?;
                 for &fd in &inherited {
-                    rustix::io::fcntl_setfd(BorrowedFd::borrow_raw(fd), rustix::io::FdFlags::empty())?;
+                    rustix::io::fcntl_setfd(
+                        BorrowedFd::borrow_raw(fd),
+                        rustix::io::FdFlags::empty(),
+                    )?;
                 }
                 Ok::<(), io::Error>(())
             });
         }
         let program = command.get_program().to_owned();
-        Process(command.spawn().unwrap_or_else(|error| panic!("{program:?} does not start: {error}")))
+        Process(
+            command
+                .spawn()
+                .unwrap_or_else(|error| panic!("{program:?} does not start: {error}")),
+        )
     }
 
     pub fn pid(&self) -> u32 {
@@ -44,7 +54,8 @@ impl Drop for Process {
         let pid = Pid::from_child(&self.0);
         // one that has ended already is not waited for yet, so the process id is still its own
         let _ = rustix::process::kill_process(pid, Signal::TERM);
-        let pidfd = rustix::process::pidfd_open(pid, PidfdFlags::empty()).expect("a child has a pidfd");
+        let pidfd =
+            rustix::process::pidfd_open(pid, PidfdFlags::empty()).expect("a child has a pidfd");
         if !is_readable_in(&mut [PollFd::new(&pidfd, PollFlags::IN)], PATIENCE) {
             let _ = self.0.kill();
         }
@@ -60,14 +71,28 @@ pub fn is_readable_in(fds: &mut [PollFd<'_>], patience: Duration) -> bool {
 
 /// The children of a process, in the order of their start.
 pub fn children_of(pid: u32) -> Vec<u32> {
-    let list = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).expect("the process runs");
-    list.split_ascii_whitespace().map(|pid| pid.parse().expect("a process id")).collect()
+    let list =
+        fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).expect("the process runs");
+    list.split_ascii_whitespace()
+        .map(|pid| pid.parse().expect("a process id"))
+        .collect()
 }
 
 /// The time that all threads of a process have spent on a processor; in nanoseconds where `stat` has ticks of 10 ms.
 pub fn cpu_time(pid: u32) -> Duration {
     let tasks = fs::read_dir(format!("/proc/{pid}/task")).expect("the process runs");
-    tasks.map(|task| schedstat(&task.expect("a thread").path().join("schedstat").display().to_string())).sum()
+    tasks
+        .map(|task| {
+            schedstat(
+                &task
+                    .expect("a thread")
+                    .path()
+                    .join("schedstat")
+                    .display()
+                    .to_string(),
+            )
+        })
+        .sum()
 }
 
 /// The same of the thread that asks.
@@ -77,7 +102,12 @@ pub fn own_cpu_time() -> Duration {
 
 fn schedstat(path: &str) -> Duration {
     let text = fs::read_to_string(path).expect("the kernel keeps schedstat");
-    Duration::from_nanos(text.split(' ').next().and_then(|nanos| nanos.parse().ok()).expect("nanoseconds"))
+    Duration::from_nanos(
+        text.split(' ')
+            .next()
+            .and_then(|nanos| nanos.parse().ok())
+            .expect("nanoseconds"),
+    )
 }
 
 /// Memory of a process, in KiB.
@@ -100,8 +130,11 @@ pub fn memory(pid: u32) -> Memory {
     let smaps = fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).expect("the process runs");
     let status = fs::read_to_string(format!("/proc/{pid}/status")).expect("the process runs");
     let field = |text: &str, name: &str| -> u64 {
-        let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
-        line.and_then(|line| line.trim().strip_suffix(" kB")?.parse().ok()).unwrap_or_else(|| panic!("no {name}"))
+        let line = text
+            .lines()
+            .find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
+        line.and_then(|line| line.trim().strip_suffix(" kB")?.parse().ok())
+            .unwrap_or_else(|| panic!("no {name}"))
     };
     Memory {
         rss_kib: field(&smaps, "Rss"),

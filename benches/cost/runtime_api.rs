@@ -30,7 +30,6 @@ pub struct Invoked {
     pub answered: Duration,
     /// Until the client asked for the next one. Lambda charges for this time.
     pub asked: Duration,
-    answer: Message,
 }
 
 impl RuntimeApi {
@@ -49,44 +48,137 @@ impl RuntimeApi {
         self.listener.local_addr().expect("it listens").to_string()
     }
 
-    /// Waits until the client has begun and asks for its first invocation.
+    /// Waits until the client asks for an invocation.
     pub fn wait_for_next(&mut self) {
-        while self.waiting.is_none() {
+        if self.waiting.is_none() {
             let (connection, call) = self.call();
             let head = self.reader.head(&call);
-            assert!(is_next(head), "{head}{}", String::from_utf8_lossy(self.reader.body(&call)));
+            let is_next = head.starts_with("GET /2018-06-01/runtime/invocation/next ");
+            assert!(
+                is_next,
+                "{head}{}",
+                String::from_utf8_lossy(self.reader.body(&call))
+            );
             self.waiting = Some(connection);
         }
     }
 
-    /// Waits until the client has reported that it cannot start.
+    /// Waits until the client reports that it cannot start.
     pub fn wait_for_init_error(&mut self) {
         let (connection, call) = self.call();
         let head = self.reader.head(&call);
-        assert!(head.starts_with("POST /2018-06-01/runtime/init/error "), "{head}");
-        self.accepted(connection);
+        assert!(
+            head.starts_with("POST /2018-06-01/runtime/init/error "),
+            "{head}"
+        );
+        self.accept_call(connection);
     }
 
     /// One invocation, from its event to the call for the next one.
     pub fn invoke(&mut self, event: &[u8]) -> Invoked {
+        self.invoke_and_look(event, |_| ())
+    }
+
+    /// The same, and `look` at the answer.
+    pub fn invoke_and_look(&mut self, event: &[u8], look: impl FnOnce(&[u8])) -> Invoked {
         self.wait_for_next();
         let connection = self.waiting.take().expect("it was waited for");
         self.write_invocation(event);
 
         let begin = Instant::now();
-        self.connections[connection].write_all(&self.outgoing).expect("the client reads");
+        self.connections[connection]
+            .write_all(&self.outgoing)
+            .expect("the client reads");
         let (connection, answer) = self.call();
         let answered = begin.elapsed();
 
-        let head = self.reader.head(&answer);
-        let is_response = head.split(' ').nth(1).is_some_and(|path| path.ends_with("/response"));
-        assert!(is_response, "{head}{}", String::from_utf8_lossy(self.reader.body(&answer)));
-        self.accepted(connection);
-        // on the connection of the answer or on a new one
-        let (connection, next) = self.call_after(&answer);
-        let asked = begin.elapsed();
-        assert!(is_next(self.reader.head(&next)), "{}", self.reader.head(&next));
-        self.waiting = Some(connection);
-        Invoked { answered, asked, answer }
+        let is_response = self
+            .reader
+            .head(&answer)
+            .split(' ')
+            .nth(1)
+            .is_some_and(|path| path.ends_with("/response"));
+        let body = self.reader.body(&answer);
+        assert!(
+            is_response,
+            "{}{}",
+            self.reader.head(&answer),
+            String::from_utf8_lossy(body)
+        );
+        look(body);
+        self.accept_call(connection);
+        self.wait_for_next();
+        Invoked {
+            answered,
+            asked: begin.elapsed(),
+        }
+    }
+
+    /// The next call, on whichever connection it comes.
+    fn call(&mut self) -> (usize, Message) {
+        loop {
+            let mut fds: Vec<PollFd<'_>> = vec![PollFd::new(&self.listener, PollFlags::IN)];
+            fds.extend(
+                self.connections
+                    .iter()
+                    .map(|connection| PollFd::new(connection, PollFlags::IN)),
+            );
+            assert!(
+                is_readable_in(&mut fds, PATIENCE),
+                "the client neither calls nor answers"
+            );
+            let ready = fds
+                .iter()
+                .position(|fd| !fd.revents().is_empty())
+                .expect("poll() said so");
+            if let Some(connection) = ready.checked_sub(1) {
+                match self.reader.read(&mut self.connections[connection]) {
+                    Ok(Some(call)) => return (connection, call),
+                    // indices stay: nothing is removed while a call is under way
+                    Ok(None) | Err(_) => panic!("the client closed a connection"),
+                }
+            }
+            let (connection, _) = self.listener.accept().expect("a client connects");
+            connection.set_nodelay(true).expect("TCP has it");
+            self.connections.push(connection);
+        }
+    }
+
+    /// 202, as Lambda says it.
+    fn accept_call(&mut self, connection: usize) {
+        let accepted = b"HTTP/1.1 202 Accepted\r\nContent-Type: application/json\r\nContent-Length: 16\r\n\r\n{\"status\":\"OK\"}\n";
+        self.connections[connection]
+            .write_all(accepted)
+            .expect("the client reads");
+    }
+
+    fn write_invocation(&mut self, event: &[u8]) {
+        self.outgoing.clear();
+        let invocation = invocation();
+        write!(
+            self.outgoing,
+            "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nLambda-Runtime-Aws-Request-Id: {REQUEST_ID}\r\n\
+             Lambda-Runtime-Deadline-Ms: {}\r\nLambda-Runtime-Invoked-Function-Arn: {FUNCTION_ARN}\r\n\
+             Lambda-Runtime-Trace-Id: {TRACE_ID}\r\nContent-Length: {}\r\n\r\n",
+            invocation.deadline_ms.expect("invocation() sets one"),
+            event.len(),
+        )
+        .expect("a Vec takes every write");
+        self.outgoing.extend_from_slice(event);
+    }
+}
+
+/// What every invocation is handed out with, its event aside.
+pub fn invocation() -> Invocation {
+    let now = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .expect("it is later than 1970")
+        .as_millis() as u64;
+    Invocation {
+        request_id: REQUEST_ID.into(),
+        deadline_ms: Some(now + 30_000),
+        function_arn: Some(FUNCTION_ARN.into()),
+        trace_id: Some(TRACE_ID.into()),
+        ..Invocation::default()
     }
 }

@@ -28,18 +28,41 @@ pub struct Workload {
 impl Workload {
     pub fn all() -> Vec<Workload> {
         vec![
-            Workload { count: 500, ..Workload::hello() },
+            Workload {
+                count: 500,
+                ..Workload::hello()
+            },
             Workload {
                 name: "hello, one every 3 ms",
                 period: Some(Duration::from_millis(3)),
                 count: 80,
                 ..Workload::hello()
             },
-            Workload { name: "1 MB of text", count: 50, ..Workload::text(1_000_000) },
-            Workload { name: "5 MB of text", count: 12, ..Workload::text(5_000_000) },
-            Workload { name: "1 MB binary", count: 50, ..Workload::binary(1_000_000) },
-            Workload { name: "4.7 MB binary", count: 12, ..Workload::largest_binary() },
-            Workload { name: "4.7 MB upload", count: 12, ..Workload::largest_upload() },
+            Workload {
+                name: "1 MB of text",
+                count: 50,
+                ..Workload::text(1_000_000)
+            },
+            Workload {
+                name: "5 MB of text",
+                count: 12,
+                ..Workload::text(5_000_000)
+            },
+            Workload {
+                name: "1 MB binary",
+                count: 50,
+                ..Workload::binary(1_000_000)
+            },
+            Workload {
+                name: "4.7 MB binary",
+                count: 12,
+                ..Workload::largest_binary()
+            },
+            Workload {
+                name: "4.7 MB upload",
+                count: 12,
+                ..Workload::largest_upload()
+            },
         ]
     }
 
@@ -54,11 +77,20 @@ impl Workload {
         }
     }
 
-    /// Lines such as HTML has: with quotation marks, newlines and a letter beyond ASCII, all of which JSON makes longer or slower.
+    /// Lines such as HTML has: with quotation marks, newlines and letters beyond ASCII, which make JSON longer and slower.
     pub fn text(len: usize) -> Workload {
-        let line = r#"<li class="entry">Grüße, the quick brown fox jumps over the lazy dog</li>\n"#;
-        let script = format!("<?php echo substr(str_repeat(\"{}\", {len}/50), 0, {len});\n", line.replace('"', "\\\""));
-        Workload { name: "text", script, event: event("GET", None), body_len: len, period: None, count: 1 }
+        let line =
+            "<li class=\"entry\">Grüße! The quick brown fox jumps over the lazy dog, today</li>\n";
+        assert_eq!(len % line.len(), 0, "a letter would be cut in two");
+        let script = format!("<?php echo str_repeat('{line}', {});\n", len / line.len());
+        Workload {
+            name: "text",
+            script,
+            event: event("GET", None),
+            body_len: len,
+            period: None,
+            count: 1,
+        }
     }
 
     pub fn binary(len: usize) -> Workload {
@@ -66,7 +98,14 @@ impl Workload {
             "<?php header('Content-Type: image/png');\n\
              echo substr(\"\\x89PNG\\r\\n\\x1a\\n\" . str_repeat(hash('sha512', '', true), {len}/64), 0, {len});\n"
         );
-        Workload { name: "binary", script, event: event("GET", None), body_len: len, period: None, count: 1 }
+        Workload {
+            name: "binary",
+            script,
+            event: event("GET", None),
+            body_len: len,
+            period: None,
+            count: 1,
+        }
     }
 
     pub fn largest_binary() -> Workload {
@@ -74,11 +113,15 @@ impl Workload {
     }
 
     pub fn largest_upload() -> Workload {
-        let body: Vec<u8> = (0..LARGEST_BINARY).map(|at| (at * 31 + at / 251) as u8).collect();
+        let body: Vec<u8> = (0..LARGEST_BINARY)
+            .map(|at| (at * 31 + at / 251) as u8)
+            .collect();
         Workload {
             name: "upload",
             // one byte of the answer for each million read
-            script: "<?php echo str_repeat('x', strlen(file_get_contents('php://input')) / 1000000);\n".into(),
+            script:
+                "<?php echo str_repeat('x', strlen(file_get_contents('php://input')) / 1000000);\n"
+                    .into(),
             event: event("POST", Some(&body)),
             body_len: LARGEST_BINARY / 1_000_000,
             period: None,
@@ -94,10 +137,19 @@ impl Workload {
     /// That it is the work that was asked for, and not a quick error.
     pub fn check(&self, answer: &[u8]) {
         let json: Value = serde_json::from_slice(answer).expect("an answer is JSON");
-        assert_eq!(json["statusCode"], 200, "{}: {}", self.name, String::from_utf8_lossy(&answer[..answer.len().min(999)]));
+        assert_eq!(
+            json["statusCode"],
+            200,
+            "{}: {}",
+            self.name,
+            String::from_utf8_lossy(&answer[..answer.len().min(999)])
+        );
         let body = json["body"].as_str().expect("a body");
         let len = match json["isBase64Encoded"] == true {
-            true => base64_simd::STANDARD.decode_to_vec(body).expect("base64").len(),
+            true => base64_simd::STANDARD
+                .decode_to_vec(body)
+                .expect("base64")
+                .len(),
             false => body.len(),
         };
         assert_eq!(len, self.body_len, "{}", self.name);

@@ -1,0 +1,105 @@
+//! The bootstrap under test: its files, its environment and its processes.
+
+use std::ffi::OsString;
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use tempfile::TempDir;
+
+use crate::php_fpm::Configuration;
+use crate::process::{Process, children_of};
+use crate::runtime_api::RuntimeApi;
+use crate::workload::Workload;
+
+/// What all measurements share.
+pub struct Setup {
+    _folder: TempDir,
+    pub task_root: PathBuf,
+    /// For run folders.
+    pub temp: PathBuf,
+    pub program: PathBuf,
+    /// What the bootstrap starts its php-fpm with.
+    pub php_fpm: Configuration,
+}
+
+impl Setup {
+    pub fn new() -> Setup {
+        let folder = tempfile::tempdir().expect("a folder for temporary files");
+        let [task_root, temp] = ["task", "tmp"].map(|name| folder.path().join(name));
+        for folder in [&task_root, &temp] {
+            fs::create_dir(folder).expect("the folder is new");
+            fs::set_permissions(folder, fs::Permissions::from_mode(0o755)).expect("it is ours");
+        }
+        let program = PathBuf::from(env!("CARGO_BIN_EXE_bootstrap"));
+        Workload::hello().install(&task_root);
+        let mut setup = Setup {
+            _folder: folder,
+            task_root,
+            temp,
+            program,
+            php_fpm: Configuration::default(),
+        };
+        let bootstrap = Bootstrap::ready(&setup);
+        setup.php_fpm = Configuration::of(bootstrap.master, &setup);
+        setup
+    }
+
+    /// The environment of the bootstrap, and so of its php-fpm, which hands it on to each request.
+    pub fn environment(&self, handler: &str, runtime_api: &str) -> Vec<(&'static str, OsString)> {
+        let passed_on = ["PATH", "PHP_FPM"]
+            .into_iter()
+            .filter_map(|name| Some((name, std::env::var_os(name)?)));
+        let own = [
+            ("AWS_LAMBDA_RUNTIME_API", runtime_api.into()),
+            ("_HANDLER", handler.into()),
+            ("LAMBDA_TASK_ROOT", self.task_root.clone().into()),
+            ("TMPDIR", self.temp.clone().into()),
+        ];
+        passed_on.chain(own).collect()
+    }
+}
+
+/// A bootstrap that waits for invocations, with its php-fpm.
+pub struct Bootstrap {
+    process: Process,
+    pub api: RuntimeApi,
+    pub master: u32,
+    pub worker: u32,
+}
+
+impl Bootstrap {
+    /// Starts one with the script that is installed.
+    pub fn ready(setup: &Setup) -> Bootstrap {
+        let mut api = RuntimeApi::new();
+        let process = Bootstrap::spawn(setup, "index.php", &api);
+        api.wait_for_next();
+        let [master] = children_of(process.pid())[..] else {
+            panic!("the bootstrap has one child")
+        };
+        let [worker] = children_of(master)[..] else {
+            panic!("php-fpm has one worker")
+        };
+        Bootstrap {
+            process,
+            api,
+            master,
+            worker,
+        }
+    }
+
+    /// Starts one and does not wait.
+    pub fn spawn(setup: &Setup, handler: &str, api: &RuntimeApi) -> Process {
+        let mut command = Command::new(&setup.program);
+        command
+            .env_clear()
+            .envs(setup.environment(handler, &api.address()))
+            .current_dir(Path::new("/"));
+        Process::spawn(&mut command, &[])
+    }
+
+    pub fn pid(&self) -> u32 {
+        self.process.pid()
+    }
+}

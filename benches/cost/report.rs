@@ -1,0 +1,254 @@
+//! The figures as tables for people and as JSON for machines.
+
+use std::fs;
+
+use serde_json::{Value, json};
+
+use crate::bootstrap::Setup;
+use crate::clients;
+use crate::init::Init;
+use crate::memory::Memory;
+use crate::php_fpm;
+use crate::targets::Target;
+use crate::warm;
+
+/// Prints as it goes, and keeps what was printed for the file.
+pub struct Report {
+    json: Value,
+}
+
+impl Report {
+    pub fn new(setup: &Setup) -> Report {
+        let php = php_fpm::version(&setup.php_fpm.program);
+        let size = fs::metadata(&setup.program)
+            .expect("cargo has built it")
+            .len();
+        let is_static = is_static(&fs::read(&setup.program).expect("it can be read"));
+        let cpuinfo = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+        let model = cpuinfo
+            .lines()
+            .find_map(|line| line.strip_prefix("model name")?.split_once(": "))
+            .map(|(_, m)| m);
+        let cpus = std::thread::available_parallelism().map_or(0, |cpus| cpus.get());
+        let model = model.unwrap_or("unknown processor");
+        let linking = if is_static {
+            "static"
+        } else {
+            "dynamic: not as it ships"
+        };
+        println!(
+            "php-fpm-lambda {}, {size} bytes, {linking}; {php}; {cpus} x {model}",
+            env!("CARGO_PKG_VERSION")
+        );
+        let json = json!({
+            "version": env!("CARGO_PKG_VERSION"),
+            "bootstrap_bytes": size,
+            "is_static": is_static,
+            "php": php,
+            "cpus": cpus,
+            "cpu_model": model,
+        });
+        Report { json }
+    }
+
+    pub fn warm(&mut self, rows: &[warm::Row]) {
+        self.json["warm_us"] = json!(rows);
+        let times = rows.iter().map(|row| {
+            let numbers = [
+                row.p50,
+                row.p95,
+                row.until_next_p50,
+                row.fastcgi_p50,
+                row.fastcgi_p95,
+                row.wire_p50,
+                row.wire_p95,
+            ];
+            line(
+                row.name,
+                numbers
+                    .map(short)
+                    .into_iter()
+                    .chain([format!("{:.2}", row.ratio)]),
+            )
+        });
+        let names = [
+            "p50",
+            "p95",
+            "until next",
+            "FastCGI",
+            "p95",
+            "wire",
+            "p95",
+            "p50/floors",
+        ];
+        table(
+            "Warm invocation, µs; floors: FastCGI alone, the wire of the Runtime API alone",
+            "",
+            &names,
+            times,
+        );
+        let cpu = rows.iter().map(|row| {
+            let numbers = [
+                row.bootstrap_cpu,
+                row.worker_cpu,
+                row.master_cpu,
+                row.fastcgi_worker_cpu,
+                row.fastcgi_master_cpu,
+                row.wire_client_cpu,
+            ];
+            line(row.name, numbers.map(short))
+        });
+        let names = [
+            "bootstrap",
+            "worker",
+            "master",
+            "FastCGI: worker",
+            "master",
+            "wire: client",
+        ];
+        table(
+            "CPU of a warm invocation, µs, and of its floors",
+            "",
+            &names,
+            cpu,
+        );
+    }
+
+    pub fn init(&mut self, init: &Init) {
+        self.json["init_us"] = json!(init);
+        let rows = [
+            line(
+                "exec of bootstrap to its first /next",
+                [short(init.bootstrap_p50), short(init.bootstrap_p95)],
+            ),
+            line(
+                "exec of php-fpm alone to its first ping",
+                [short(init.php_fpm_p50), short(init.php_fpm_p95)],
+            ),
+            line("our share", [short(init.own_share)]),
+            line(
+                "exec of bootstrap to /init/error, no php-fpm",
+                [short(init.without_php_fpm_p50)],
+            ),
+        ];
+        table(
+            &format!("Init, µs, {} starts each", init.starts),
+            "",
+            &["p50", "p95"],
+            rows,
+        );
+    }
+
+    pub fn memory(&mut self, memory: &[Memory]) {
+        self.json["memory"] = json!(memory);
+        let rows = memory.iter().map(|row| {
+            let is = row.is;
+            let numbers = [
+                is.rss_kib,
+                is.pss_kib,
+                is.private_kib,
+                is.anonymous_kib,
+                is.peak_kib,
+            ];
+            line(
+                &format!("{} x {}", row.invocations, row.name),
+                numbers.map(|number| number.to_string()),
+            )
+        });
+        table(
+            "Memory of the bootstrap, KiB",
+            "",
+            &["RSS", "PSS", "private", "anonymous", "peak RSS"],
+            rows,
+        );
+    }
+
+    pub fn clients(&mut self, clients: &[clients::Row]) {
+        self.json["fastcgi_clients_us"] = json!(clients);
+        let rows = clients.iter().map(|row| {
+            line(
+                &format!("{}: {}", row.name, row.client),
+                [row.p50, row.p95, row.cpu].map(short),
+            )
+        });
+        table(
+            "FastCGI clients, µs a request",
+            "",
+            &["p50", "p95", "CPU"],
+            rows,
+        );
+    }
+
+    pub fn targets(&mut self, targets: &[Target]) {
+        self.json["targets"] = json!(targets);
+        let rows = targets.iter().map(|target| {
+            let reached = if target.is_reached {
+                "reached"
+            } else {
+                "missed"
+            };
+            let limit = format!("<= {} {}", target.limit, target.unit);
+            line(
+                &target.name,
+                [limit, format!("{:.2}", target.measured), reached.to_owned()],
+            )
+        });
+        table("Targets", "", &["target", "measured", ""], rows);
+    }
+
+    /// Where `BENCH_JSON` says, if it does.
+    pub fn write_json(&self) {
+        if let Some(path) = std::env::var_os("BENCH_JSON") {
+            let text = serde_json::to_string_pretty(&self.json)
+                .expect("numbers and strings have a JSON form");
+            fs::write(&path, text + "\n").unwrap_or_else(|error| panic!("{path:?}: {error}"));
+        }
+    }
+}
+
+fn line(name: &str, cells: impl IntoIterator<Item = String>) -> Vec<String> {
+    std::iter::once(name.to_owned()).chain(cells).collect()
+}
+
+/// Three digits that mean something are enough for people.
+fn short(number: f64) -> String {
+    if number < 100.0 {
+        format!("{number:.1}")
+    } else {
+        format!("{number:.0}")
+    }
+}
+
+fn table(title: &str, corner: &str, names: &[&str], rows: impl IntoIterator<Item = Vec<String>>) {
+    let rows: Vec<Vec<String>> =
+        std::iter::once(line(corner, names.iter().map(|name| name.to_string())))
+            .chain(rows)
+            .collect();
+    let len = |text: &String| text.chars().count();
+    let width = |column: usize| {
+        rows.iter()
+            .filter_map(|row| row.get(column).map(len))
+            .max()
+            .unwrap_or(0)
+    };
+    println!("\n{title}");
+    for row in &rows {
+        let cells = row.iter().enumerate().map(|(column, cell)| match column {
+            0 => format!("  {cell:<0$}", width(0)),
+            _ => format!("  {cell:>0$}", width(column)),
+        });
+        println!("{}", cells.collect::<String>().trim_end());
+    }
+}
+
+/// Whether an ELF program (64 bits, little-endian) asks for no loader: it has no PT_INTERP.
+fn is_static(elf: &[u8]) -> bool {
+    let number = |at: usize, len: usize| {
+        elf[at..at + len]
+            .iter()
+            .rev()
+            .fold(0, |sum, &byte| sum << 8 | usize::from(byte))
+    };
+    let (table, entry_len, entries) = (number(32, 8), number(54, 2), number(56, 2));
+    (0..entries).all(|entry| number(table + entry * entry_len, 4) != 3)
+}
