@@ -144,37 +144,43 @@ async fn answer(
 
     let mut attempt = 1;
     loop {
-        slot.ready().await?;
-        let fpm_exited = slot.fpm_exited();
+        let talk = async {
+            slot.ready().await.map_err(Ended::NotReady)?;
+            let fpm_exited = slot.fpm_exited();
+            tokio::select! {
+                biased;
+                talk = reply.read(slot, request.clone(), body, function.log, context) => talk.map_err(Ended::Talk),
+                exit = fpm_exited => Err(Ended::FpmExited(exit)),
+            }
+        };
+        // either branch may be dropped: the worker is killed then, and the connection given up
         let ended = tokio::select! {
             biased;
-            result = reply.read(slot, request.clone(), body, function.log, context) => Ended::Talk(result),
-            exit = fpm_exited => Ended::FpmExited(exit),
-            () = deadline.passed() => Ended::Deadline,
+            ended = talk => ended,
+            () = deadline.passed() => Err(Ended::Deadline),
         };
         match ended {
-            Ended::Talk(Ok(())) => return reply.finish(function, context),
+            Ok(()) => return reply.finish(function, context),
+            Err(Ended::NotReady(failure)) => return Err(failure),
             // the worker had died while it was idle; it never saw the request
-            Ended::Talk(Err(Error::NotSent(_))) if attempt == 1 => {
+            Err(Ended::Talk(Error::NotSent(_))) if attempt == 1 => {
                 attempt += 1;
                 slot.disconnect();
             }
-            Ended::Talk(Err(Error::Protocol(error))) => {
+            Err(Ended::Talk(Error::Protocol(error))) => {
                 slot.kill().await;
-                return Err(Failure::WorkerCrashed(format!(
-                    "sent what is not FastCGI ({})",
-                    error.0
-                )));
+                let how = format!("sent what is not FastCGI ({})", error.0);
+                return Err(Failure::WorkerCrashed(how));
             }
-            Ended::Talk(Err(Error::Closed | Error::NotSent(_))) => {
+            Err(Ended::Talk(Error::Closed | Error::NotSent(_))) => {
                 return Err(slot.cause_of_death().await);
             }
             // the worker goes on without its master; nothing of it may reach the next request
-            Ended::FpmExited(exit) => {
+            Err(Ended::FpmExited(exit)) => {
                 slot.kill().await;
                 return Err(Failure::PhpFpmExited(exit));
             }
-            Ended::Deadline => {
+            Err(Ended::Deadline) => {
                 slot.kill().await;
                 return Err(Failure::Timeout(deadline.budget));
             }
@@ -182,8 +188,10 @@ async fn answer(
     }
 }
 
+/// Why a request has no whole answer.
 enum Ended {
-    Talk(Result<(), Error>),
+    NotReady(Failure),
+    Talk(Error),
     FpmExited(String),
     Deadline,
 }

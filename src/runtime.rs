@@ -52,7 +52,7 @@ async fn serve(config: Config) -> ExitCode {
         level: config.log_level,
     };
     no_core_dumps();
-    let (mut function, settings) = match function_of(&config, log) {
+    let (function, settings) = match function_of(&config, log) {
         Ok(both) => both,
         Err(failure) => {
             return fail_init(log, Some(&RuntimeApi::new(&config.runtime_api)), failure).await;
@@ -94,7 +94,6 @@ async fn serve(config: Config) -> ExitCode {
         }
     }
 
-    function.max_requests = config.max_requests;
     let function = Rc::new(function);
     let stopping = watch::Sender::new(false);
     let mut loops: JoinSet<Result<(), String>> = JoinSet::new();

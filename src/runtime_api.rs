@@ -51,9 +51,9 @@ impl Invocation {
 /// A call that did not succeed.
 #[derive(Debug)]
 pub enum Error {
-    /// Lambda does not want this answer (400, 403, 410, 413): log it and go on to the next invocation.
+    /// Lambda does not want this answer (400, 403, 410, 413) or has hung up: log it and go on to the next invocation.
     Refused(String),
-    /// The sandbox cannot go on (500, or no Runtime API): exit.
+    /// The sandbox cannot go on (500, or no Runtime API to ask for an invocation): exit.
     Fatal(String),
 }
 
@@ -106,7 +106,7 @@ impl RuntimeApi {
     pub async fn next(&self) -> Result<Invocation, Error> {
         let request = self.client.get(format!("{}/invocation/next", self.base));
         let sent = request.header(USER_AGENT, &self.user_agent).send().await;
-        let mut response = sent.map_err(|error| transport("GET /next", &error))?;
+        let mut response = sent.map_err(|error| Error::Fatal(unreachable("GET /next", &error)))?;
         if response.status() != StatusCode::OK {
             return Err(Error::Fatal(format!(
                 "GET /next failed: {}",
@@ -135,7 +135,7 @@ impl RuntimeApi {
         while let Some(chunk) = response
             .chunk()
             .await
-            .map_err(|error| transport("GET /next", &error))?
+            .map_err(|error| Error::Fatal(unreachable("GET /next", &error)))?
         {
             invocation.event.extend_from_slice(&chunk);
         }
@@ -186,7 +186,7 @@ impl RuntimeApi {
         let response = request
             .send()
             .await
-            .map_err(|error| transport(&format!("POST {path}"), &error))?;
+            .map_err(|error| Error::Refused(unreachable(&format!("POST {path}"), &error)))?;
         let status = response.status();
         let text = told(response).await;
         match status {
@@ -224,12 +224,10 @@ async fn told(response: Response) -> String {
     )
 }
 
-fn transport(call: &str, error: &reqwest::Error) -> Error {
+fn unreachable(call: &str, error: &reqwest::Error) -> String {
     let cause = error
         .source()
         .map(|cause| format!(" ({cause})"))
         .unwrap_or_default();
-    Error::Fatal(format!(
-        "{call}: the Runtime API cannot be reached: {error}{cause}"
-    ))
+    format!("{call}: the Runtime API cannot be reached: {error}{cause}")
 }

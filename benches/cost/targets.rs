@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use crate::init::Init;
 use crate::memory::Memory;
-use crate::samples::{hundredths, tenths};
+use crate::samples::hundredths;
 use crate::warm::Row;
 
 /// A figure that is to stay below a limit.

@@ -269,6 +269,33 @@ mod tests {
     }
 
     #[test]
+    fn random_bytes_do_not_panic() {
+        let alphabet = b"Status: 20\r\n\r\n\xff\0Location:x ";
+        let mut state = 7u64;
+        for _ in 0..5_000 {
+            let mut parser = Parser::default();
+            for _ in 0..4 {
+                let piece: Vec<u8> = (0..12)
+                    .map(|_| {
+                        state = state
+                            .wrapping_mul(6_364_136_223_846_793_005)
+                            .wrapping_add(1);
+                        alphabet[(state >> 33) as usize % alphabet.len()]
+                    })
+                    .collect();
+                match parser.push(&piece) {
+                    Ok(None) => {}
+                    Ok(Some((head, body))) => {
+                        assert!((100..=999).contains(&head.status) && body <= piece.len());
+                        break;
+                    }
+                    Err(_) => break,
+                }
+            }
+        }
+    }
+
+    #[test]
     fn without_an_empty_line_more_is_needed() {
         assert_eq!(read(b"A: b\r\nC: d\r\n").unwrap(), None);
         assert_eq!(read(b"").unwrap(), None);

@@ -14,6 +14,10 @@ use http_request::HttpRequest;
 use json::Object;
 
 /// What an invocation brings.
+#[allow(
+    clippy::large_enum_variant,
+    reason = "made once an invocation, and not moved"
+)]
 pub enum Event<'a> {
     /// A request for which the sender wants an answer in its dialect.
     Http(Dialect, HttpRequest<'a>),

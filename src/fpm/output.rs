@@ -181,12 +181,12 @@ impl Output {
 
 impl SlotOutput {
     fn new() -> io::Result<SlotOutput> {
-        let (reader, writer) = io::pipe()?;
+        let (reader, writer) = pipe()?;
         Ok(SlotOutput {
             context: RefCell::default(),
-            error_log: Receiver::from_owned_fd(reader.into())?,
+            error_log: Receiver::from_owned_fd(reader)?,
             error_log_lines: RefCell::default(),
-            error_log_writer: writer.into(),
+            error_log_writer: writer,
             mark: watch::Sender::new(0),
             exit: watch::Sender::new(None),
             dismissed: Cell::new(None),
@@ -213,15 +213,15 @@ pub(super) struct MasterStderr {
 impl MasterStderr {
     /// The stream, and the writing end for the master.
     pub(super) fn new(output: Rc<Output>) -> io::Result<(MasterStderr, OwnedFd)> {
-        let (reader, writer) = io::pipe()?;
-        let stderr = Receiver::from_owned_fd(reader.into())?;
+        let (reader, writer) = pipe()?;
+        let stderr = Receiver::from_owned_fd(reader)?;
         Ok((
             MasterStderr {
                 output,
                 stderr,
                 lines: RefCell::default(),
             },
-            writer.into(),
+            writer,
         ))
     }
 
@@ -242,6 +242,11 @@ impl MasterStderr {
     pub(super) async fn pump(self: Rc<Self>) {
         while self.stderr.readable().await.is_ok() && self.read() {}
     }
+}
+
+/// The reading and the writing end; a child inherits neither unless it is told to.
+fn pipe() -> io::Result<(OwnedFd, OwnedFd)> {
+    Ok(rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC)?)
 }
 
 /// Reads until a pipe is empty. False: it is at its end.

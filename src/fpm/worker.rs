@@ -3,8 +3,8 @@
 use std::collections::HashMap;
 use std::fs;
 use std::io::{self, Write as _};
-use std::os::unix::fs::OpenOptionsExt as _;
 
+use rustix::fs::OFlags;
 use rustix::process::{Pid, Signal};
 
 use super::pidfd::PidFd;
@@ -36,13 +36,10 @@ impl Worker {
         let pid = children_of(master).into_iter().find(is_it)?;
         let pidfd = PidFd::open(pid).ok()?;
         let open = |fd: u32| {
-            let nonblocking = rustix::fs::OFlags::NONBLOCK.bits().cast_signed();
             let path = format!("/proc/{}/fd/{fd}", pid.as_raw_nonzero());
-            fs::OpenOptions::new()
-                .write(true)
-                .custom_flags(nonblocking)
-                .open(path)
-                .ok()
+            let flags = OFlags::WRONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
+            let file = rustix::fs::open(path, flags, rustix::fs::Mode::empty());
+            file.ok().map(fs::File::from)
         };
         let worker = Worker {
             pid,

@@ -76,10 +76,10 @@ fn module_of(path: &str) -> String {
 }
 
 fn floor(module: &str) -> usize {
-    let is_in = |place: &&str| module == *place || module.starts_with(&format!("{place}/"));
+    let is_in = |place: &str| module == place || module.starts_with(&format!("{place}/"));
     let found = FLOORS
         .iter()
-        .position(|floor| floor.iter().any(|place| is_in(&place)));
+        .position(|floor| floor.iter().any(|place| is_in(place)));
     found.unwrap_or_else(|| panic!("src/{module} has no floor"))
 }
 

@@ -18,6 +18,9 @@ use axum::response::{IntoResponse as _, Response};
 /// No test waits longer than this for anything: it fails then, with the log.
 pub const PATIENCE: Duration = Duration::from_secs(30);
 
+/// As the status of a POST: the connection is closed without an answer.
+pub const HANG_UP: u16 = 599;
+
 /// What `/next` hands out.
 #[derive(Clone)]
 pub struct Event {
@@ -489,6 +492,7 @@ async fn answer(
             .unwrap()
             .pop_front()
             .unwrap_or(StatusCode::ACCEPTED);
+        assert_ne!(status, HANG_UP, "hang up, as the test wants it");
         return (status, "{\"status\":\"said by the test\"}").into_response();
     }
     let Some(event) = server.events.lock().await.recv().await else {

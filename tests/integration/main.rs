@@ -2,10 +2,11 @@
 //!
 //! [`lambda`] holds what the tests share; each other module is one promise of the runtime.
 
+#![allow(clippy::unwrap_used, reason = "in a test an unwrap is an assertion")]
+
 mod architecture;
-// mod configuration;
+mod configuration;
 mod deadlines;
-// mod differential;
 mod init;
 mod lambda;
 mod local;

@@ -2,7 +2,7 @@
 
 use axum::http::StatusCode;
 
-use crate::lambda::{Function, get};
+use crate::lambda::{Function, HANG_UP, get};
 
 const UP: &str = "<?php echo 'up';";
 
@@ -85,6 +85,20 @@ fn a_broken_runtime_api_ends_the_process() {
         lambda.log().contains("GET /next failed: 500"),
         "{}",
         lambda.log()
+    );
+}
+
+#[test]
+fn a_lambda_that_hangs_up_is_asked_for_the_next_event() {
+    let mut lambda = Function::new(UP).start();
+    lambda.answer_posts_with(&[HANG_UP]);
+    lambda.invoke(get("/"));
+    let next = lambda.invoke(get("/"));
+    assert_eq!(next.page(), "up");
+    assert!(
+        next.log.contains("the Runtime API cannot be reached"),
+        "{}",
+        next.log
     );
 }
 

@@ -1,0 +1,3 @@
+//! Temporary.
+#[path = "integration/mapping.rs"]
+mod mapping;
