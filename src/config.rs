@@ -107,6 +107,12 @@ pub const VARIABLES: &[Variable] = &[
         allowed: "a whole number from 0 (never) to 1000000000",
         meaning: "the worker is replaced, between two invocations, after so many requests",
     },
+    Variable {
+        name: "PHP_LAMBDA_WARMUP",
+        default: "none",
+        allowed: "a PHP file below LAMBDA_TASK_ROOT",
+        meaning: "a script that runs in each worker before its first event, to load code and open connections; what it prints is dropped",
+    },
 ];
 
 /// The prefix of this runtime's own variables; an unknown name behind it is an error, so that a misspelling is not silent.
@@ -141,6 +147,8 @@ pub struct Config {
     pub error_status_codes: StatusCodes,
     /// The worker is replaced after so many requests.
     pub max_requests: Option<u64>,
+    /// Runs in each worker before its first event, relative to the task root.
+    pub warmup: Option<String>,
 }
 
 /// A set of HTTP status codes as inclusive ranges.
@@ -251,6 +259,7 @@ impl Config {
                     number(text, 0, 1_000_000_000)
                 })
                 .filter(|&requests| requests > 0),
+            warmup: reader.text("PHP_LAMBDA_WARMUP"),
             runtime_api: runtime_api.clone().unwrap_or_default(),
         };
         reader.parsed("PHP_LAMBDA_INVOKE_MODE", |text| {
@@ -372,6 +381,7 @@ mod tests {
             ("PHP_LAMBDA_TIMEOUT_MARGIN_MS", "20"),
             ("PHP_LAMBDA_ERROR_STATUS_CODES", "500, 502-504"),
             ("PHP_LAMBDA_MAX_REQUESTS", "7"),
+            ("PHP_LAMBDA_WARMUP", "warmup.php"),
         ])
         .unwrap();
         assert_eq!(config.event_handler, "worker.php");
@@ -381,6 +391,7 @@ mod tests {
         assert_eq!(config.base_path.as_deref(), Some("/v1"));
         assert_eq!(config.timeout_margin, Duration::from_millis(20));
         assert_eq!(config.max_requests, Some(7));
+        assert_eq!(config.warmup.as_deref(), Some("warmup.php"));
         let failing = [499, 500, 501, 502, 503, 504, 505]
             .map(|status| config.error_status_codes.contains(status));
         assert_eq!(failing, [false, true, false, true, true, true, false]);

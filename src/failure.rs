@@ -17,6 +17,8 @@ pub enum Failure {
     NoSuchHandler(String),
     /// Init, or a restart: php-fpm does not start; the text is php-fpm's own.
     PhpFpmStartFailed(String),
+    /// Init, or a new worker: the warm-up script failed; how.
+    WarmupFailed(String),
     /// The event is not JSON.
     InvalidEvent(NotJson),
     /// The request does not fit into FastCGI; the text says what.
@@ -44,6 +46,7 @@ impl Failure {
             Failure::InvalidConfiguration(_) => "Runtime.InvalidConfiguration",
             Failure::NoSuchHandler(_) => "Runtime.NoSuchHandler",
             Failure::PhpFpmStartFailed(_) => "Runtime.PhpFpmStartFailed",
+            Failure::WarmupFailed(_) => "Runtime.WarmupFailed",
             Failure::InvalidEvent(_) => "Runtime.InvalidEvent",
             Failure::InvalidRequest(_) => "Runtime.InvalidRequest",
             Failure::Timeout(_) => "Function.Timeout",
@@ -73,6 +76,9 @@ impl std::fmt::Display for Failure {
             Failure::InvalidConfiguration(invalid) => invalid.fmt(f),
             Failure::NoSuchHandler(text) => f.write_str(text),
             Failure::PhpFpmStartFailed(text) => write!(f, "php-fpm cannot start: {text}"),
+            Failure::WarmupFailed(how) => {
+                write!(f, "The script of PHP_LAMBDA_WARMUP {how}. Its own log lines say why.")
+            }
             Failure::InvalidEvent(NotJson(text)) => {
                 write!(f, "The event is not JSON: {text}. Invoke the function with a JSON document.")
             }

@@ -9,7 +9,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use tokio::task::{JoinSet, LocalSet};
 
-use crate::cgi::params::Script;
+use crate::cgi::params::{LambdaContext, Script, of_event};
 use crate::config::{Config, Invalid};
 use crate::failure::Failure;
 use crate::fpm::settings::Settings;
@@ -17,7 +17,7 @@ use crate::fpm::{Fpm, StartError};
 use crate::invocation::{self, Function};
 use crate::log::{Context, Format, Level, Log};
 use crate::runtime_api::{Error, RuntimeApi};
-use crate::slot::Slot;
+use crate::slot::{Slot, encode};
 
 /// Lambda gives 300 ms between SIGTERM and SIGKILL: what an invocation under way gets of them.
 const SHUTDOWN_INVOCATION: Duration = Duration::from_millis(180);
@@ -52,8 +52,8 @@ async fn serve(config: Config) -> ExitCode {
         level: config.log_level,
     };
     no_core_dumps();
-    let (function, settings) = match function_of(&config, log) {
-        Ok(both) => both,
+    let (function, warmup, settings) = match function_of(&config, log) {
+        Ok(all) => all,
         Err(failure) => {
             return fail_init(log, Some(&RuntimeApi::new(&config.runtime_api)), failure).await;
         }
@@ -69,7 +69,7 @@ async fn serve(config: Config) -> ExitCode {
     };
     let mut terminate = signal(SignalKind::terminate()).expect("SIGTERM can be handled");
     let mut slots: Vec<Slot> = (0..config.slots)
-        .map(|index| Slot::new(fpm.clone(), index))
+        .map(|index| Slot::new(fpm.clone(), index, warmup.clone()))
         .collect();
 
     let init = async {
@@ -163,11 +163,22 @@ async fn fail_init(log: Log, api: Option<&RuntimeApi>, failure: Failure) -> Exit
     ExitCode::FAILURE
 }
 
-fn function_of(config: &Config, log: Log) -> Result<(Function, Settings), Failure> {
-    let script = script(config, &config.handler, "_HANDLER")?;
-    let event_script = script_of(config, &script)?;
+/// What the configuration says of the scripts, of the request that warms a worker up, and of php-fpm.
+fn function_of(
+    config: &Config,
+    log: Log,
+) -> Result<(Function, Option<Vec<u8>>, Settings), Failure> {
+    let handler = script(config, &config.handler, "_HANDLER")?;
+    let event_script = script(config, &config.event_handler, "PHP_LAMBDA_EVENT_HANDLER")?;
+    let warmup = match &config.warmup {
+        Some(warmup) => {
+            let script = script(config, warmup, "PHP_LAMBDA_WARMUP")?;
+            Some(encode(&of_event(b"", &script, &LambdaContext::default()))?)
+        }
+        None => None,
+    };
     let function = Function {
-        script,
+        script: handler,
         event_script,
         timeout_margin: config.timeout_margin,
         error_status_codes: config.error_status_codes.clone(),
@@ -180,14 +191,7 @@ fn function_of(config: &Config, log: Log) -> Result<(Function, Settings), Failur
         slots: config.slots,
         ini_scan_dir: config.ini_scan_dir.clone(),
     };
-    Ok((function, settings))
-}
-
-fn script_of(config: &Config, handler: &Script) -> Result<Script, Failure> {
-    if config.event_handler == config.handler {
-        return Ok(handler.clone());
-    }
-    script(config, &config.event_handler, "PHP_LAMBDA_EVENT_HANDLER")
+    Ok((function, warmup, settings))
 }
 
 /// The script that a variable names: a file below the task root.

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use tokio::time::{Instant, timeout_at};
 
+use crate::cgi::head::Parser;
 use crate::cgi::params::Params;
 use crate::failure::Failure;
 use crate::fastcgi::connection::{Connection, Error};
@@ -25,16 +26,19 @@ pub struct Slot {
     connection: Option<Connection>,
     /// Requests that the present worker has answered.
     served: u64,
+    /// The records of the request that a new worker gets first.
+    warmup: Option<Vec<u8>>,
 }
 
 impl Slot {
-    /// The slot with this number; nothing is connected yet.
-    pub fn new(fpm: Rc<Fpm>, index: usize) -> Slot {
+    /// The slot with this number; nothing is connected yet. `warmup` comes from [`encode`] and has no body.
+    pub fn new(fpm: Rc<Fpm>, index: usize, warmup: Option<Vec<u8>>) -> Slot {
         Slot {
             fpm,
             index,
             connection: None,
             served: 0,
+            warmup,
         }
     }
 
@@ -55,6 +59,7 @@ impl Slot {
                 return Ok(());
             }
             self.connect().await?;
+            self.warm_up().await?;
         }
     }
 
@@ -173,6 +178,45 @@ impl Slot {
             }
             (None, Ok(_)) => {
                 self.fpm.adopt_worker(self.index);
+                Ok(())
+            }
+        }
+    }
+
+    /// Runs the warm-up script in a worker that is new.
+    async fn warm_up(&mut self) -> Result<(), Failure> {
+        let Some(request) = self.warmup.clone() else {
+            return Ok(());
+        };
+        let mut parser = Parser::default();
+        let mut status = None;
+        let mut exchange = self.connection().request(request, b"");
+        let talk = loop {
+            match exchange.next().await {
+                Ok(Part::Stdout(bytes)) if status.is_none() => match parser.push(bytes) {
+                    Ok(head) => status = head.map(|(head, _)| head.status),
+                    // what it prints is dropped anyway
+                    Err(_) => status = Some(200),
+                },
+                Ok(Part::Stdout(_) | Part::Stderr(_)) => {}
+                Ok(Part::End) => break Ok(()),
+                Err(error) => break Err(error),
+            }
+        };
+        match (talk, status) {
+            (Err(_), _) => {
+                let cause = self.cause_of_death().await;
+                Err(Failure::WarmupFailed(format!("did not end: {cause}")))
+            }
+            (Ok(()), Some(status @ 500..)) => {
+                self.drain().await;
+                self.connection = None;
+                Err(Failure::WarmupFailed(format!(
+                    "answered with the HTTP status {status}"
+                )))
+            }
+            (Ok(()), _) => {
+                self.drain().await;
                 Ok(())
             }
         }

@@ -96,7 +96,7 @@ impl Workload {
     pub fn binary(len: usize) -> Workload {
         let script = format!(
             "<?php header('Content-Type: image/png');\n\
-             echo substr(\"\\x89PNG\\r\\n\\x1a\\n\" . str_repeat(hash('sha512', '', true), {len}/64), 0, {len});\n"
+             echo substr(\"\\x89PNG\\r\\n\\x1a\\n\" . str_repeat(hash('sha512', '', true), intdiv({len}, 64) + 1), 0, {len});\n"
         );
         Workload {
             name: "binary",
@@ -120,7 +120,7 @@ impl Workload {
             name: "upload",
             // one byte of the answer for each million read
             script:
-                "<?php echo str_repeat('x', strlen(file_get_contents('php://input')) / 1000000);\n"
+                "<?php echo str_repeat('x', intdiv(strlen(file_get_contents('php://input')), 1000000));\n"
                     .into(),
             event: event("POST", Some(&body)),
             body_len: LARGEST_BINARY / 1_000_000,

@@ -199,6 +199,51 @@ fn no_code_of_the_user_runs_before_the_first_event() {
 }
 
 #[test]
+fn a_warm_up_runs_in_each_worker_before_its_first_event() {
+    let warmup = "<?php error_log('warm ' . getmypid()); echo 'dropped';";
+    let script = "<?php echo getmypid(); if ($_GET['crash'] ?? 0) { exec('kill -SEGV ' . getmypid()); sleep(9); }";
+    let function = Function::new(script).file("warmup.php", warmup);
+    let mut lambda = function.env("PHP_LAMBDA_WARMUP", "warmup.php").start();
+    let next = lambda.call();
+    assert!(next.path.ends_with("/next"), "{}", next.path);
+    let pid = lambda.get("/");
+    assert!(next.log.contains(&format!("warm {pid}\n")), "{}", next.log);
+    assert_eq!(
+        lambda.invoke(get("/?crash=1")).error_type(),
+        "Runtime.WorkerCrashed"
+    );
+    let call = lambda.invoke(get("/"));
+    assert!(
+        call.log.contains(&format!("warm {}\n", call.page())),
+        "{}",
+        call.log
+    );
+}
+
+#[test]
+fn a_warm_up_that_fails_is_an_error_of_the_start() {
+    for (script, words) in [
+        ("<?php nope();", "status 500"),
+        (
+            "<?php exec('kill -SEGV ' . getmypid()); sleep(9);",
+            "SIGSEGV",
+        ),
+    ] {
+        let function = Function::new("").file("warmup.php", script);
+        let text = message(
+            function.env("PHP_LAMBDA_WARMUP", "warmup.php"),
+            "Runtime.WarmupFailed",
+        );
+        assert!(text.contains(words), "{text}");
+    }
+    let text = message(
+        Function::new("").env("PHP_LAMBDA_WARMUP", "no.php"),
+        "Runtime.NoSuchHandler",
+    );
+    assert!(text.starts_with("PHP_LAMBDA_WARMUP is"), "{text}");
+}
+
+#[test]
 fn nobody_else_can_enter_the_run_folder() {
     use std::os::unix::fs::PermissionsExt as _;
     let mut lambda = Function::new("<?php echo 'up';").start();
