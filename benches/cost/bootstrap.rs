@@ -32,7 +32,8 @@ impl Setup {
             fs::create_dir(folder).expect("the folder is new");
             fs::set_permissions(folder, fs::Permissions::from_mode(0o755)).expect("it is ours");
         }
-        let program = PathBuf::from(env!("CARGO_BIN_EXE_bootstrap"));
+        let program = std::env::var_os("BENCH_BOOTSTRAP")
+            .map_or(env!("CARGO_BIN_EXE_bootstrap").into(), PathBuf::from);
         Workload::hello().install(&task_root);
         let mut setup = Setup {
             _folder: folder,
@@ -73,7 +74,7 @@ impl Bootstrap {
     /// Starts one with the script that is installed.
     pub fn ready(setup: &Setup) -> Bootstrap {
         let mut api = RuntimeApi::new();
-        let process = Bootstrap::spawn(setup, "index.php", &api);
+        let process = Process::spawn(&mut Bootstrap::command(setup, "index.php", &api), &[]);
         api.wait_for_next();
         let [master] = children_of(process.pid())[..] else {
             panic!("the bootstrap has one child")
@@ -89,14 +90,14 @@ impl Bootstrap {
         }
     }
 
-    /// Starts one and does not wait.
-    pub fn spawn(setup: &Setup, handler: &str, api: &RuntimeApi) -> Process {
+    /// What starts one.
+    pub fn command(setup: &Setup, handler: &str, api: &RuntimeApi) -> Command {
         let mut command = Command::new(&setup.program);
         command
             .env_clear()
             .envs(setup.environment(handler, &api.address()))
             .current_dir(Path::new("/"));
-        Process::spawn(&mut command, &[])
+        command
     }
 
     pub fn pid(&self) -> u32 {

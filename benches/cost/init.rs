@@ -1,5 +1,6 @@
 //! From exec to the first call for an invocation, and how much of it is php-fpm's own start.
 
+use std::process::Stdio;
 use std::time::Instant;
 
 use serde::Serialize;
@@ -7,6 +8,7 @@ use serde::Serialize;
 use crate::bootstrap::{Bootstrap, Setup};
 use crate::fastcgi;
 use crate::php_fpm::PhpFpm;
+use crate::process::Process;
 use crate::runtime_api::RuntimeApi;
 use crate::samples::{Samples, tenths};
 use crate::workload::Workload;
@@ -38,7 +40,7 @@ pub fn measure(setup: &Setup) -> Init {
     for round in 0..=STARTS {
         let mut api = RuntimeApi::new();
         let begin = Instant::now();
-        let bootstrap = Bootstrap::spawn(setup, "index.php", &api);
+        let bootstrap = Process::spawn(&mut Bootstrap::command(setup, "index.php", &api), &[]);
         api.wait_for_next();
         let whole_time = begin.elapsed();
         drop(bootstrap);
@@ -51,8 +53,11 @@ pub fn measure(setup: &Setup) -> Init {
         drop(master);
 
         let mut api = RuntimeApi::new();
+        let mut command = Bootstrap::command(setup, "missing.php", &api);
+        // which says so on stderr
+        command.stderr(Stdio::null());
         let begin = Instant::now();
-        let bootstrap = Bootstrap::spawn(setup, "missing.php", &api);
+        let bootstrap = Process::spawn(&mut command, &[]);
         api.wait_for_init_error();
         let without_time = begin.elapsed();
         drop(bootstrap);

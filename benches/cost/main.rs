@@ -5,6 +5,9 @@
 //! the machines that this runs on are too different for that.
 //!
 //! The harness is Lambda's side: it times from its first byte of an invocation to the last byte of the answer.
+//!
+//!     cargo bench --bench cost -- hello      only the warm invocations with this in their name
+//!     BENCH_BOOTSTRAP=/path cargo bench …    another bootstrap than the one that cargo has built for it
 
 mod bootstrap;
 mod clients;

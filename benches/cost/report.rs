@@ -40,6 +40,11 @@ impl Report {
             "php-fpm-lambda {}, {size} bytes, {linking}; {php}; {cpus} x {model}",
             env!("CARGO_PKG_VERSION")
         );
+        let load = fs::read_to_string("/proc/loadavg").unwrap_or_default();
+        let load = load.split(' ').next().unwrap_or_default();
+        println!(
+            "load of the machine before: {load} (what else it does makes everything here slower)"
+        );
         let json = json!({
             "version": env!("CARGO_PKG_VERSION"),
             "bootstrap_bytes": size,
@@ -47,6 +52,7 @@ impl Report {
             "php": php,
             "cpus": cpus,
             "cpu_model": model,
+            "load_before": load,
         });
         Report { json }
     }
@@ -83,7 +89,6 @@ impl Report {
         ];
         table(
             "Warm invocation, µs; floors: FastCGI alone, the wire of the Runtime API alone",
-            "",
             &names,
             times,
         );
@@ -108,7 +113,6 @@ impl Report {
         ];
         table(
             "CPU of a warm invocation, µs, and of its floors",
-            "",
             &names,
             cpu,
         );
@@ -133,7 +137,6 @@ impl Report {
         ];
         table(
             &format!("Init, µs, {} starts each", init.starts),
-            "",
             &["p50", "p95"],
             rows,
         );
@@ -157,7 +160,6 @@ impl Report {
         });
         table(
             "Memory of the bootstrap, KiB",
-            "",
             &["RSS", "PSS", "private", "anonymous", "peak RSS"],
             rows,
         );
@@ -173,7 +175,6 @@ impl Report {
         });
         table(
             "FastCGI clients, µs a request",
-            "",
             &["p50", "p95", "CPU"],
             rows,
         );
@@ -193,7 +194,7 @@ impl Report {
                 [limit, format!("{:.2}", target.measured), reached.to_owned()],
             )
         });
-        table("Targets", "", &["target", "measured", ""], rows);
+        table("Targets", &["target", "measured", ""], rows);
     }
 
     /// Where `BENCH_JSON` says, if it does.
@@ -219,9 +220,9 @@ fn short(number: f64) -> String {
     }
 }
 
-fn table(title: &str, corner: &str, names: &[&str], rows: impl IntoIterator<Item = Vec<String>>) {
+fn table(title: &str, names: &[&str], rows: impl IntoIterator<Item = Vec<String>>) {
     let rows: Vec<Vec<String>> =
-        std::iter::once(line(corner, names.iter().map(|name| name.to_string())))
+        std::iter::once(line("", names.iter().map(|name| name.to_string())))
             .chain(rows)
             .collect();
     let len = |text: &String| text.chars().count();

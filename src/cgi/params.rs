@@ -201,12 +201,9 @@ fn invocation_context(context: &LambdaContext<'_>) -> Vec<u8> {
     #[serde(rename_all = "camelCase")]
     struct Json<'a> {
         aws_request_id: &'a str,
-        #[serde(skip_serializing_if = "Option::is_none")]
-        deadline_ms: Option<u64>,
-        #[serde(skip_serializing_if = "Option::is_none")]
-        invoked_function_arn: Option<&'a str>,
-        #[serde(skip_serializing_if = "Option::is_none")]
-        trace_id: Option<&'a str>,
+        deadline_ms: u64,
+        invoked_function_arn: &'a str,
+        trace_id: &'a str,
         #[serde(skip_serializing_if = "Option::is_none")]
         tenant_id: Option<&'a str>,
         #[serde(skip_serializing_if = "Option::is_none")]
@@ -216,9 +213,10 @@ fn invocation_context(context: &LambdaContext<'_>) -> Vec<u8> {
     }
     let json = Json {
         aws_request_id: context.request_id,
-        deadline_ms: context.deadline_ms,
-        invoked_function_arn: context.function_arn,
-        trace_id: context.trace_id,
+        // applications read these four without asking whether they are there
+        deadline_ms: context.deadline_ms.unwrap_or_default(),
+        invoked_function_arn: context.function_arn.unwrap_or_default(),
+        trace_id: context.trace_id.unwrap_or_default(),
         tenant_id: context.tenant_id,
         client_context: context
             .client_context
@@ -307,7 +305,7 @@ fn server_name<'a>(request: &'a HttpRequest<'_>) -> &'a [u8] {
         let port = host
             .iter()
             .rposition(|&byte| byte == b':')
-            .filter(|&colon| is_port(&host[colon + 1..]));
+            .filter(|&colon| host.len() == colon + 1 || is_port(&host[colon + 1..]));
         &host[..port.unwrap_or(host.len())]
     });
     let known = [host, request.domain_name.as_deref()];
@@ -334,6 +332,7 @@ fn client(request: &HttpRequest<'_>) -> IpAddr {
         .unwrap_or_default();
     let text = std::str::from_utf8(text).unwrap_or_default().trim();
     let address = text
+        .trim_matches(['[', ']'])
         .parse()
         .or_else(|_| text.parse::<SocketAddr>().map(|address| address.ip()));
     address.unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST))
@@ -413,7 +412,7 @@ mod tests {
     }
 
     #[test]
-    fn the_context_embeds_json_and_leaves_out_what_is_not_there() {
+    fn the_context_embeds_json_and_always_has_its_first_four_members() {
         let context = LambdaContext {
             request_id: "id",
             deadline_ms: Some(5),
@@ -421,7 +420,7 @@ mod tests {
         };
         assert_eq!(
             invocation_context(&context),
-            br#"{"awsRequestId":"id","deadlineMs":5}"#
+            br#"{"awsRequestId":"id","deadlineMs":5,"invokedFunctionArn":"","traceId":""}"#
         );
         let context = LambdaContext {
             client_context: Some(r#"{"custom":{"a":1.50}}"#),
@@ -429,7 +428,7 @@ mod tests {
             tenant_id: Some("t"),
             ..context
         };
-        let expected = br#"{"awsRequestId":"id","deadlineMs":5,"tenantId":"t","clientContext":{"custom":{"a":1.50}}}"#;
+        let expected = br#"{"awsRequestId":"id","deadlineMs":5,"invokedFunctionArn":"","traceId":"","tenantId":"t","clientContext":{"custom":{"a":1.50}}}"#;
         assert_eq!(invocation_context(&context), expected);
     }
 }

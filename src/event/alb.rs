@@ -25,7 +25,7 @@ pub(super) fn decode<'a>(event: &Object<'a>) -> HttpRequest<'a> {
         domain_name: None,
         protocol: None,
         https_by_default: false,
-        request_context: event.raw("requestContext"),
+        request_context: event.raw("requestContext").filter(|json| *json != "null"),
     }
 }
 

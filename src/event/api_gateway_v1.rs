@@ -24,7 +24,7 @@ pub(super) fn decode<'a>(event: &Object<'a>, context: &Object<'a>) -> HttpReques
         domain_name: context.text("domainName"),
         protocol: context.text("protocol"),
         https_by_default: true,
-        request_context: event.raw("requestContext"),
+        request_context: event.raw("requestContext").filter(|json| *json != "null"),
     }
 }
 

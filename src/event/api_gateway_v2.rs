@@ -34,7 +34,7 @@ pub(super) fn decode<'a>(event: &Object<'a>, context: &Object<'a>) -> HttpReques
         domain_name,
         protocol: http.text("protocol"),
         https_by_default: true,
-        request_context: event.raw("requestContext"),
+        request_context: event.raw("requestContext").filter(|json| *json != "null"),
     }
 }
 

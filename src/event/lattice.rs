@@ -45,7 +45,7 @@ fn request<'a>(
         domain_name: None,
         protocol: None,
         https_by_default: false,
-        request_context: event.raw("requestContext"),
+        request_context: event.raw("requestContext").filter(|json| *json != "null"),
     }
 }
 

@@ -67,6 +67,10 @@ impl<'a> Event<'a> {
     }
 
     fn of(event: &Object<'a>) -> Event<'a> {
+        // the question of a Lambda authorizer has a request's shape, but wants a policy and no page
+        if event.has("methodArn") || event.has("routeArn") {
+            return Event::Other;
+        }
         let context = event.object("requestContext");
         let version_2 = event
             .text("version")
@@ -157,6 +161,8 @@ mod tests {
             r#"{"httpMethod":1,"path":"/"}"#,
             r#"{"method":"GET","path":"/"}"#,
             r#"{"Records":[{"eventSource":"aws:sqs"}]}"#,
+            r#"{"type":"REQUEST","methodArn":"a","httpMethod":"GET","path":"/"}"#,
+            r#"{"version":"2.0","type":"REQUEST","routeArn":"a","requestContext":{"http":{"method":"GET"}}}"#,
             r#"{"requestContext":{"eventType":"CONNECT","connectionId":"c"}}"#,
         ] {
             assert_eq!(dialect(json), None, "{json}");

@@ -142,7 +142,7 @@ mod tests {
     #[test]
     fn the_parent_is_found_behind_any_name() {
         assert_eq!(parent_in("17 (php-fpm) S 4 17 17"), Some(4));
-        assert_eq!(parent_in("17 (a) b) S 9 (x) R 4 17"), None);
+        assert_eq!(parent_in("17 (a) b) S 9 (x) R 4 17"), Some(4));
         assert_eq!(parent_in("17 (:) 1 2)) S 4 17"), Some(4));
         assert_eq!(parent_in(""), None);
     }

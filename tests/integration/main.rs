@@ -11,6 +11,7 @@ mod init;
 mod lambda;
 mod local;
 mod logs;
+mod mapping;
 mod recovery;
 mod requests;
 mod runtime_api;

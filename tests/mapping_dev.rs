@@ -1,3 +1,0 @@
-//! Temporary.
-#[path = "integration/mapping.rs"]
-mod mapping;
