@@ -248,7 +248,7 @@ fn is_static(elf: &[u8]) -> bool {
         elf[at..at + len]
             .iter()
             .rev()
-            .fold(0, |sum, &byte| sum << 8 | usize::from(byte))
+            .fold(0, |sum, &byte| (sum << 8) | usize::from(byte))
     };
     let (table, entry_len, entries) = (number(32, 8), number(54, 2), number(56, 2));
     (0..entries).all(|entry| number(table + entry * entry_len, 4) != 3)

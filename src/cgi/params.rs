@@ -356,7 +356,9 @@ fn percent_decode(text: &[u8]) -> Vec<u8> {
     let mut rest = text;
     while let Some((&first, behind)) = rest.split_first() {
         let decoded = match (first, behind) {
-            (b'%', &[high, low, ..]) => hex(high).zip(hex(low)).map(|(high, low)| high << 4 | low),
+            (b'%', &[high, low, ..]) => {
+                hex(high).zip(hex(low)).map(|(high, low)| (high << 4) | low)
+            }
             _ => None,
         };
         bytes.push(decoded.unwrap_or(first));

@@ -76,7 +76,7 @@ impl Ids {
 
 /// 16 random bytes as 32 hexadecimal digits.
 pub(crate) fn random_hex() -> io::Result<String> {
-    Ok(random()?.iter().map(|byte| format!("{byte:02x}")).collect())
+    Ok(hex(random()?))
 }
 
 /// A random UUID (RFC 9562, version 4).
@@ -84,7 +84,7 @@ fn uuid() -> io::Result<String> {
     let mut bytes = random()?;
     bytes[6] = bytes[6] & 0x0f | 0x40;
     bytes[8] = bytes[8] & 0x3f | 0x80;
-    let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+    let hex = hex(bytes);
     Ok([
         &hex[..8],
         &hex[8..12],
@@ -93,6 +93,10 @@ fn uuid() -> io::Result<String> {
         &hex[20..],
     ]
     .join("-"))
+}
+
+fn hex(bytes: [u8; 16]) -> String {
+    format!("{:032x}", u128::from_be_bytes(bytes))
 }
 
 fn random() -> io::Result<[u8; 16]> {

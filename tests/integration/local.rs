@@ -840,17 +840,19 @@ next()
             .spawn()
             .unwrap();
         let mut output = BufReader::new(program.stdout.take().unwrap());
-        let mut pids = ["bootstrap ", "child "].map(|name| {
-            loop {
-                let mut line = String::new();
-                assert_ne!(output.read_line(&mut line).unwrap(), 0);
-                if line.starts_with(name) {
-                    return last_number(line.trim_end());
-                }
-            }
-        });
+        let mut pids = ["bootstrap ", "child "].map(|name| number_behind(name, &mut output));
         pids.sort_unstable();
         (program, output, pids)
+    }
+
+    /// The number at the end of the next line that begins with `name`.
+    fn number_behind(name: &str, output: &mut impl BufRead) -> i32 {
+        let mut line = String::new();
+        while !line.starts_with(name) {
+            line.clear();
+            assert_ne!(output.read_line(&mut line).unwrap(), 0);
+        }
+        last_number(line.trim_end())
     }
 
     #[test]
@@ -871,13 +873,8 @@ next()
             .spawn()
             .unwrap();
         let mut output = BufReader::new(program.stdout.take().unwrap());
-        let mut line = String::new();
-        while !line.starts_with("bootstrap ") {
-            line.clear();
-            assert_ne!(output.read_line(&mut line).unwrap(), 0);
-        }
         let bootstrap = rustix::process::pidfd_open(
-            Pid::from_raw(last_number(line.trim_end())).unwrap(),
+            Pid::from_raw(number_behind("bootstrap ", &mut output)).unwrap(),
             rustix::process::PidfdFlags::empty(),
         )
         .unwrap();

@@ -212,7 +212,7 @@ fn percent_decoded(text: &str) -> String {
             (b'+', _) => Some((b' ', after)),
             (b'%', [high, low, after @ ..]) => hex(*high)
                 .zip(hex(*low))
-                .map(|(high, low)| (high << 4 | low, after)),
+                .map(|(high, low)| ((high << 4) | low, after)),
             _ => None,
         };
         let (byte, after) = decoded.unwrap_or((byte, after));
