@@ -8,7 +8,7 @@ use crate::cgi::head::{Head, InvalidHead, Parser};
 use crate::cgi::params::{Script, of_event, of_request};
 use crate::config::StatusCodes;
 use crate::event::answer::Answer;
-use crate::event::{Dialect, Event};
+use crate::event::{Dialect, Event, limits};
 use crate::failure::Failure;
 use crate::fastcgi::connection::Error;
 use crate::fastcgi::record::Part;
@@ -274,8 +274,10 @@ impl Reply {
         if fails {
             return Err(Failure::HttpStatus(head.status));
         }
-        for warning in self.answer.warnings(&head) {
-            function.log.write(context, Level::Warn, &warning);
+        if let Some((dialect, len)) = self.answer.dialect() {
+            for warning in limits::warnings(dialect, &head, len) {
+                function.log.write(context, Level::Warn, &warning);
+            }
         }
         self.answer.finish().map_err(Failure::ResponseTooLarge)
     }

@@ -2,8 +2,8 @@
 //!
 //! Source: "Lambda functions as targets" in the Elastic Load Balancing documentation.
 
-use super::answer::HeadWriter;
 use super::api_gateway_v1;
+use super::head_writer::HeadWriter;
 use super::http_request::{HttpRequest, body, joined_query, multi_value_map, path};
 use super::json::Object;
 use crate::cgi::head::Head;

@@ -8,14 +8,12 @@ use std::borrow::Cow;
 use serde::Serialize as _;
 use serde_json::ser::{Formatter, Serializer};
 
+use super::head_writer::HeadWriter;
 use super::{Dialect, alb, api_gateway_v1, api_gateway_v2, lattice};
-use crate::cgi::head::{Head, Header};
+use crate::cgi::head::Head;
 
 /// The largest answer that the Runtime API takes, in bytes (AWS Lambda quotas: 6 MB, and what the Runtime API adds).
 pub const LIMIT: usize = 6_291_556;
-
-/// The largest answer that an Application Load Balancer takes, in bytes.
-const ALB_LIMIT: usize = 1024 * 1024;
 
 /// An answer that grows with PHP's output.
 pub struct Answer {
@@ -206,49 +204,9 @@ impl Answer {
         Ok(self.document)
     }
 
-    /// What the sender of the event will refuse although Lambda does not: texts for the log.
-    pub fn warnings(&self, head: &Head) -> Vec<String> {
-        let mut warnings = Vec::new();
-        let size = |header: &Header| header.name.len() + header.value.len() + 4;
-        let total: usize = head.headers.iter().map(size).sum();
-        let (sender, limit) = match self.dialect {
-            Some(Dialect::ApiGatewayV1 { .. } | Dialect::ApiGatewayV2) => ("API Gateway", 10_240),
-            Some(Dialect::Alb { .. }) => ("a load balancer", 32_768),
-            Some(Dialect::Lattice) | None => ("", usize::MAX),
-        };
-        if total > limit {
-            let largest = head.headers.iter().max_by_key(|header| size(header));
-            let largest =
-                largest.map(|header| format!("{} with {} bytes", header.name, size(header)));
-            warnings.push(format!(
-                "the answer's headers have {total} bytes, and {sender} refuses more than {limit}; the largest is {}",
-                largest.unwrap_or_default()
-            ));
-        }
-        let cookies = head
-            .headers
-            .iter()
-            .filter(|header| header.is("set-cookie"))
-            .count();
-        let loses_cookies = match self.dialect {
-            Some(
-                Dialect::Alb { multi_value: false } | Dialect::ApiGatewayV1 { multi_value: false },
-            ) => Some("the last one arrives; turn multi-value headers on for the target group"),
-            Some(Dialect::Lattice) => Some("they are joined into one header"),
-            _ => None,
-        };
-        if let (2.., Some(loses_cookies)) = (cookies, loses_cookies) {
-            warnings.push(format!(
-                "the answer sets {cookies} cookies, but the event's sender takes one Set-Cookie header: {loses_cookies}"
-            ));
-        }
-        if matches!(self.dialect, Some(Dialect::Alb { .. })) && self.document.len() > ALB_LIMIT {
-            warnings.push(format!(
-                "the answer has {} bytes, and a load balancer refuses more than {ALB_LIMIT}",
-                self.document.len()
-            ));
-        }
-        warnings
+    /// The dialect and the bytes of the document so far; `None`: no envelope.
+    pub fn dialect(&self) -> Option<(Dialect, usize)> {
+        self.dialect.map(|dialect| (dialect, self.document.len()))
     }
 }
 
@@ -266,80 +224,6 @@ fn escape(text: &str, document: &mut Vec<u8>) {
     }
     text.serialize(&mut Serializer::with_formatter(document, Content))
         .expect("a Vec takes every write");
-}
-
-/// Writes the members of an answer that stand before its body.
-pub(super) struct HeadWriter<'d> {
-    document: &'d mut Vec<u8>,
-}
-
-impl HeadWriter<'_> {
-    /// `statusCode`; it comes first.
-    pub(super) fn status(&mut self, status: u16) {
-        self.document
-            .extend_from_slice(format!("{{\"statusCode\":{status}").as_bytes());
-    }
-
-    /// A member that is a string.
-    pub(super) fn text(&mut self, name: &str, value: &str) {
-        self.member(name, &value);
-    }
-
-    /// A member that is a list of strings.
-    pub(super) fn list<'v>(&mut self, name: &str, values: impl Iterator<Item = &'v str>) {
-        self.member(name, &values.collect::<Vec<_>>());
-    }
-
-    /// `headers`, the values of a repeated name joined.
-    pub(super) fn joined_headers<'h>(&mut self, headers: impl Iterator<Item = &'h Header>) {
-        self.member(
-            "headers",
-            &Map(grouped(headers)
-                .map(|(name, values)| (name, values.join(", ")))
-                .collect()),
-        );
-    }
-
-    /// `headers`, the last value of a repeated name.
-    pub(super) fn last_headers(&mut self, headers: &[Header]) {
-        let last =
-            |(name, values): (_, Vec<&str>)| (name, values.last().map(|value| value.to_string()));
-        self.member("headers", &Map(grouped(headers.iter()).map(last).collect()));
-    }
-
-    /// `multiValueHeaders`.
-    pub(super) fn multi_value_headers(&mut self, headers: &[Header]) {
-        self.member("multiValueHeaders", &Map(grouped(headers.iter()).collect()));
-    }
-
-    fn member(&mut self, name: &str, value: &impl serde::Serialize) {
-        self.document
-            .extend_from_slice(format!(",\"{name}\":").as_bytes());
-        serde_json::to_writer(&mut *self.document, value).expect("strings always have a JSON form");
-    }
-}
-
-/// Headers by name, in any case of letters; the first spelling and the first place count.
-fn grouped<'h>(
-    headers: impl Iterator<Item = &'h Header>,
-) -> impl Iterator<Item = (&'h str, Vec<&'h str>)> {
-    let mut groups: Vec<(&str, Vec<&str>)> = Vec::new();
-    for header in headers {
-        match groups.iter_mut().find(|(name, _)| header.is(name)) {
-            Some((_, values)) => values.push(&header.value),
-            None => groups.push((&header.name, vec![&header.value])),
-        }
-    }
-    groups.into_iter()
-}
-
-/// A JSON object in the order of its members.
-struct Map<'h, V>(Vec<(&'h str, V)>);
-
-impl<V: serde::Serialize> serde::Serialize for Map<'_, V> {
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_map(self.0.iter().map(|(name, value)| (name, value)))
-    }
 }
 
 #[cfg(test)]
@@ -489,46 +373,5 @@ mod tests {
                 limit: LIMIT
             })
         );
-    }
-
-    #[test]
-    fn warnings_name_what_the_sender_will_not_take() {
-        let large = head(&format!("Small: a\nLarge: {}\n\n", "x".repeat(11_000)));
-        let api = Answer::new(V2, &large, false).warnings(&large);
-        assert!(
-            api[0].contains("11019 bytes") && api[0].contains("Large with 11009 bytes"),
-            "{api:?}"
-        );
-        assert_eq!(
-            Answer::new(Dialect::Alb { multi_value: true }, &large, false).warnings(&large),
-            [""; 0]
-        );
-        let huge = head(&format!("Large: {}\n\n", "x".repeat(33_000)));
-        assert_eq!(
-            Answer::new(Dialect::Alb { multi_value: true }, &huge, false)
-                .warnings(&huge)
-                .len(),
-            1
-        );
-
-        let cookies = head("Set-Cookie: a=1\nSet-Cookie: b=2\n\n");
-        for (dialect, warned) in [
-            (V2, 0),
-            (Dialect::ApiGatewayV1 { multi_value: true }, 0),
-            (Dialect::Alb { multi_value: false }, 1),
-            (Dialect::Lattice, 1),
-        ] {
-            assert_eq!(
-                Answer::new(dialect, &cookies, false)
-                    .warnings(&cookies)
-                    .len(),
-                warned,
-                "{dialect:?}"
-            );
-        }
-
-        let mut big = Answer::new(Dialect::Alb { multi_value: true }, &cookies, false);
-        big.push(&vec![b'x'; ALB_LIMIT]);
-        assert!(big.warnings(&cookies)[0].contains("1048576"));
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! Source: "Lambda proxy integrations in API Gateway" in AWS's documentation.
 
-use super::answer::HeadWriter;
+use super::head_writer::HeadWriter;
 use super::http_request::{HttpRequest, body, encoded_query, multi_value_map, path};
 use super::json::Object;
 use crate::cgi::head::Head;

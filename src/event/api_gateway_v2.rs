@@ -4,7 +4,7 @@
 
 use std::borrow::Cow;
 
-use super::answer::HeadWriter;
+use super::head_writer::HeadWriter;
 use super::http_request::{HttpRequest, body, path};
 use super::json::{Object, Text};
 use crate::cgi::head::Head;

@@ -6,9 +6,11 @@ pub mod alb;
 pub mod answer;
 pub mod api_gateway_v1;
 pub mod api_gateway_v2;
+mod head_writer;
 pub mod http_request;
 mod json;
 pub mod lattice;
+pub mod limits;
 
 use http_request::HttpRequest;
 use json::Object;

@@ -2,6 +2,7 @@
 //!
 //! Nothing here speaks FastCGI: [`crate::slot`] brings this and a connection together.
 
+mod launch;
 mod lines;
 mod master;
 pub mod master_line;
@@ -12,10 +13,8 @@ mod worker;
 
 use std::cell::{Cell, RefCell};
 use std::fs;
-use std::os::fd::AsRawFd as _;
 use std::os::unix::fs::PermissionsExt as _;
-use std::os::unix::net::UnixListener;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -23,9 +22,9 @@ use rustix::process::Signal;
 use tempfile::TempDir;
 use tokio::task::AbortHandle;
 
-use self::master::{Launch, Master};
+use self::launch::Running;
 use self::master_line::WorkerExit;
-use self::output::{MasterStderr, Output};
+use self::output::Output;
 use self::settings::Settings;
 use self::worker::Worker;
 use crate::log::{Context, Log};
@@ -44,14 +43,6 @@ pub struct Fpm {
     /// One slot at a time starts php-fpm again.
     restart: tokio::sync::Mutex<()>,
     readers: Vec<AbortHandle>,
-}
-
-/// One master and what belongs to it.
-struct Running {
-    master: Master,
-    stderr: Rc<MasterStderr>,
-    reader: AbortHandle,
-    sockets: Vec<PathBuf>,
 }
 
 /// php-fpm cannot be started; the text is php-fpm's own where there is one.
@@ -81,7 +72,7 @@ impl Fpm {
         let output = Output::new(settings.slots, log, nonce)
             .map_err(|error| StartError(format!("no pipes: {error}")))?;
         let output = Rc::new(output);
-        let running = launch(&settings, run_dir.path(), 0, &output)?;
+        let running = launch::launch(&settings, run_dir.path(), 0, &output)?;
         let readers = (0..settings.slots).map(|slot| {
             let pump = output.clone().pump_error_log(slot);
             tokio::task::spawn_local(pump).abort_handle()
@@ -121,7 +112,10 @@ impl Fpm {
     pub fn start_error(&self) -> Option<StartError> {
         let running = self.running.borrow().clone();
         running.stderr.read();
-        let (link, users) = (overlay_of(self.run_dir.path()), &self.settings.task_root);
+        let (link, users) = (
+            launch::overlay_of(self.run_dir.path()),
+            &self.settings.task_root,
+        );
         let named = |words: String| {
             words.replace(&link.display().to_string(), &users.display().to_string())
         };
@@ -134,8 +128,9 @@ impl Fpm {
         if let Some(exit) = running.master.exit() {
             return Some(StartError(format!("it {exit}. {}", words.join(" / "))));
         }
-        let (broken, harmless): (Vec<_>, Vec<_>) =
-            words.into_iter().partition(|words| is_broken_start(words));
+        let (broken, harmless): (Vec<_>, Vec<_>) = words
+            .into_iter()
+            .partition(|words| launch::is_broken_start(words));
         harmless
             .iter()
             .for_each(|words| self.output.take_line(words));
@@ -156,7 +151,7 @@ impl Fpm {
         }
         let generation = self.generation.get() + 1;
         self.generation.set(generation);
-        let running = launch(
+        let running = launch::launch(
             &self.settings,
             self.run_dir.path(),
             generation,
@@ -255,135 +250,9 @@ impl Fpm {
 impl Drop for Fpm {
     fn drop(&mut self) {
         self.readers.iter().for_each(AbortHandle::abort);
-        self.running.borrow().reader.abort();
-    }
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        self.reader.abort();
     }
 }
 
 fn pool_name(slot: usize) -> String {
     format!("slot{slot}")
-}
-
-/// Each master gets new sockets: no worker of an earlier one can answer on them.
-fn launch(
-    settings: &Settings,
-    run_dir: &Path,
-    generation: u32,
-    output: &Rc<Output>,
-) -> Result<Running, StartError> {
-    let failed = |what: &str| {
-        let what = what.to_owned();
-        move |error: std::io::Error| StartError(format!("{what}: {error}"))
-    };
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let program = settings.find_program(&path).map_err(StartError)?;
-    let sockets: Vec<PathBuf> = (0..settings.slots)
-        .map(|slot| run_dir.join(format!("{generation}-{slot}.sock")))
-        .collect();
-    let listeners: Vec<UnixListener> = sockets
-        .iter()
-        .map(|socket| UnixListener::bind(socket).map_err(failed("no socket can be made")))
-        .collect::<Result<_, _>>()?;
-
-    let pools: Vec<_> = sockets
-        .iter()
-        .enumerate()
-        .map(|(slot, socket)| (socket.clone(), output.error_log_fd(slot)))
-        .collect();
-    let (ini, configuration) = (run_dir.join("php.ini"), run_dir.join("php-fpm.conf"));
-    let is_root = rustix::process::geteuid().is_root();
-    fs::write(&ini, settings::PHP_INI).map_err(failed("php.ini cannot be written"))?;
-    fs::write(&configuration, settings::configuration(&pools, is_root))
-        .map_err(failed("php-fpm.conf cannot be written"))?;
-    let overlay =
-        link_users_ini(&settings.task_root, run_dir).map_err(failed("the function's php.ini"))?;
-
-    let (stderr, stderr_writer) = MasterStderr::new(output.clone()).map_err(failed("no pipe"))?;
-    output.keep_first_words();
-    let inherited = listeners.iter().map(|listener| listener.as_raw_fd());
-    let master = Master::spawn(Launch {
-        program: &program,
-        ini: &ini,
-        configuration: &configuration,
-        task_root: &settings.task_root,
-        is_root,
-        sockets: master::sockets(sockets.iter().map(PathBuf::as_path).zip(&listeners)),
-        scan_dir: settings.scan_dir(overlay.as_deref()),
-        inherited: inherited
-            .chain(pools.iter().map(|(_, log_fd)| *log_fd))
-            .collect(),
-        stderr: stderr_writer,
-    })
-    .map_err(failed(&program.display().to_string()))?;
-    let stderr = Rc::new(stderr);
-    let reader = tokio::task::spawn_local(stderr.clone().pump()).abort_handle();
-    Ok(Running {
-        master,
-        stderr,
-        reader,
-        sockets,
-    })
-}
-
-fn overlay_of(run_dir: &Path) -> PathBuf {
-    run_dir.join("ini")
-}
-
-/// A folder with a link to the function's php.ini, for PHP reads one php.ini and that is ours.
-fn link_users_ini(task_root: &Path, run_dir: &Path) -> std::io::Result<Option<PathBuf>> {
-    let users = task_root.join("php.ini");
-    if !users.is_file() {
-        return Ok(None);
-    }
-    let overlay = overlay_of(run_dir);
-    if !overlay.is_dir() {
-        fs::create_dir(&overlay)?;
-        std::os::unix::fs::symlink(users, overlay.join("php.ini"))?;
-    }
-    Ok(Some(overlay))
-}
-
-/// Words of a start after which something that the user asked for is missing.
-fn is_broken_start(words: &str) -> bool {
-    // "Cannot load Zend OPcache - it was already loaded"
-    if words.contains("already loaded") {
-        return false;
-    }
-    [
-        "syntax error",
-        "Unable to load dynamic library",
-        "Unable to initialize module",
-        "Unable to start",
-        "Cannot load",
-        "Failed loading",
-        "Invalid library",
-    ]
-    .iter()
-    .any(|broken| words.contains(broken))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn which_words_are_errors() {
-        for words in [
-            "PHP:  syntax error, unexpected '(' in /var/task/php.ini on line 3",
-            "NOTICE: PHP message: PHP Warning:  PHP Startup: Unable to load dynamic library 'nope' (tried: /x/nope (…))",
-        ] {
-            assert!(is_broken_start(words), "{words}");
-        }
-        for words in [
-            "NOTICE: PHP message: PHP Deprecated:  Directive 'track_errors' is deprecated in Unknown on line 0",
-            "NOTICE: PHP message: PHP Warning:  Module \"curl\" is already loaded in Unknown on line 0",
-        ] {
-            assert!(!is_broken_start(words), "{words}");
-        }
-    }
 }

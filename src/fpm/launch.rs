@@ -1,0 +1,148 @@
+//! One start of php-fpm: sockets, files in the run folder, the master; and which of its first words mean that it is broken.
+
+use std::fs;
+use std::os::fd::AsRawFd as _;
+use std::os::unix::net::UnixListener;
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+
+use tokio::task::AbortHandle;
+
+use super::StartError;
+use super::master::{self, Launch, Master};
+use super::output::{MasterStderr, Output};
+use super::settings::{self, Settings};
+
+/// One master and what belongs to it.
+pub(super) struct Running {
+    pub(super) master: Master,
+    pub(super) stderr: Rc<MasterStderr>,
+    reader: AbortHandle,
+    pub(super) sockets: Vec<PathBuf>,
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.reader.abort();
+    }
+}
+
+/// Each master gets new sockets: no worker of an earlier one can answer on them.
+pub(super) fn launch(
+    settings: &Settings,
+    run_dir: &Path,
+    generation: u32,
+    output: &Rc<Output>,
+) -> Result<Running, StartError> {
+    let failed = |what: &str| {
+        let what = what.to_owned();
+        move |error: std::io::Error| StartError(format!("{what}: {error}"))
+    };
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let program = settings.find_program(&path).map_err(StartError)?;
+    let sockets: Vec<PathBuf> = (0..settings.slots)
+        .map(|slot| run_dir.join(format!("{generation}-{slot}.sock")))
+        .collect();
+    let listeners: Vec<UnixListener> = sockets
+        .iter()
+        .map(|socket| UnixListener::bind(socket).map_err(failed("no socket can be made")))
+        .collect::<Result<_, _>>()?;
+
+    let pools: Vec<_> = sockets
+        .iter()
+        .enumerate()
+        .map(|(slot, socket)| (socket.clone(), output.error_log_fd(slot)))
+        .collect();
+    let (ini, configuration) = (run_dir.join("php.ini"), run_dir.join("php-fpm.conf"));
+    let is_root = rustix::process::geteuid().is_root();
+    fs::write(&ini, settings::PHP_INI).map_err(failed("php.ini cannot be written"))?;
+    fs::write(&configuration, settings::configuration(&pools, is_root))
+        .map_err(failed("php-fpm.conf cannot be written"))?;
+    let overlay =
+        link_users_ini(&settings.task_root, run_dir).map_err(failed("the function's php.ini"))?;
+
+    let (stderr, stderr_writer) = MasterStderr::new(output.clone()).map_err(failed("no pipe"))?;
+    output.keep_first_words();
+    let inherited = listeners.iter().map(|listener| listener.as_raw_fd());
+    let master = Master::spawn(Launch {
+        program: &program,
+        ini: &ini,
+        configuration: &configuration,
+        task_root: &settings.task_root,
+        is_root,
+        sockets: master::sockets(sockets.iter().map(PathBuf::as_path).zip(&listeners)),
+        scan_dir: settings.scan_dir(overlay.as_deref()),
+        inherited: inherited
+            .chain(pools.iter().map(|(_, log_fd)| *log_fd))
+            .collect(),
+        stderr: stderr_writer,
+    })
+    .map_err(failed(&program.display().to_string()))?;
+    let stderr = Rc::new(stderr);
+    let reader = tokio::task::spawn_local(stderr.clone().pump()).abort_handle();
+    Ok(Running {
+        master,
+        stderr,
+        reader,
+        sockets,
+    })
+}
+
+/// The folder that [`link_users_ini`] makes.
+pub(super) fn overlay_of(run_dir: &Path) -> PathBuf {
+    run_dir.join("ini")
+}
+
+/// A folder with a link to the function's php.ini, for PHP reads one php.ini and that is ours.
+fn link_users_ini(task_root: &Path, run_dir: &Path) -> std::io::Result<Option<PathBuf>> {
+    let users = task_root.join("php.ini");
+    if !users.is_file() {
+        return Ok(None);
+    }
+    let overlay = overlay_of(run_dir);
+    if !overlay.is_dir() {
+        fs::create_dir(&overlay)?;
+        std::os::unix::fs::symlink(users, overlay.join("php.ini"))?;
+    }
+    Ok(Some(overlay))
+}
+
+/// Words of a start after which something that the user asked for is missing.
+pub(super) fn is_broken_start(words: &str) -> bool {
+    // "Cannot load Zend OPcache - it was already loaded"
+    if words.contains("already loaded") {
+        return false;
+    }
+    [
+        "syntax error",
+        "Unable to load dynamic library",
+        "Unable to initialize module",
+        "Unable to start",
+        "Cannot load",
+        "Failed loading",
+        "Invalid library",
+    ]
+    .iter()
+    .any(|broken| words.contains(broken))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn which_words_are_errors() {
+        for words in [
+            "PHP:  syntax error, unexpected '(' in /var/task/php.ini on line 3",
+            "NOTICE: PHP message: PHP Warning:  PHP Startup: Unable to load dynamic library 'nope' (tried: /x/nope (…))",
+        ] {
+            assert!(is_broken_start(words), "{words}");
+        }
+        for words in [
+            "NOTICE: PHP message: PHP Deprecated:  Directive 'track_errors' is deprecated in Unknown on line 0",
+            "NOTICE: PHP message: PHP Warning:  Module \"curl\" is already loaded in Unknown on line 0",
+        ] {
+            assert!(!is_broken_start(words), "{words}");
+        }
+    }
+}
