@@ -47,29 +47,25 @@ pub async fn run(
     slot.set_context(context.clone());
 
     let answered = answer(function, slot, invocation, &deadline, &context).await;
-    let posted = match answered {
-        Ok(document) => {
-            slot.drain().await;
-            // the answer is on its way while the worker's end is waited for
-            let (posted, is_settled) =
-                tokio::join!(api.respond(invocation, document), slot.settle(deadline.at));
-            if !is_settled {
-                let message = "The PHP worker was not done at the deadline, or died, after the answer had been sent \
-                    (fastcgi_finish_request, shutdown functions): it was replaced.";
-                function.log.write(&context, Level::Warn, message);
+    slot.drain().await;
+    let post = async {
+        match answered {
+            Ok(document) => api.respond(invocation, document).await,
+            Err(failure) => {
+                let text = format!("{}: {failure}", failure.error_type());
+                function.log.write(&context, Level::Error, &text);
+                api.fail(invocation, &failure).await
             }
-            slot.recycle(function.max_requests).await;
-            posted
-        }
-        Err(failure) => {
-            function.log.write(
-                &context,
-                Level::Error,
-                &format!("{}: {failure}", failure.error_type()),
-            );
-            api.fail(invocation, &failure).await
         }
     };
+    // the answer is on its way while the worker's end is waited for
+    let (posted, is_settled) = tokio::join!(post, slot.settle(deadline.at));
+    if !is_settled {
+        let message = "The PHP worker was not done at the deadline, or died, after the answer had been sent \
+            (fastcgi_finish_request, shutdown functions): it was replaced.";
+        function.log.write(&context, Level::Warn, message);
+    }
+    slot.recycle(function.max_requests).await;
     slot.drain().await;
     slot.set_context(Context::default());
     match posted {
@@ -114,7 +110,7 @@ impl Deadline {
     }
 }
 
-/// From the event to the document that is posted. After an error the slot's worker is idle or gone, and its log is drained.
+/// From the event to the document that is posted. The worker may still be at work behind it.
 async fn answer(
     function: &Function,
     slot: &mut Slot,

@@ -151,9 +151,11 @@ impl Log {
                     .level
                     .as_ref()
                     .and_then(|level| Level::parse(level.as_str()?));
+                // between the members of a JSON text a line break is white space, and inside a string there is none
+                let line = format!("{}\n", message.replace(['\r', '\n'], " "));
                 return level
                     .is_none_or(|level| level >= self.level)
-                    .then(|| format!("{message}\n").into_bytes().into());
+                    .then(|| line.into_bytes().into());
             }
         }
         let level = Level::of_php(message);
@@ -298,6 +300,8 @@ mod tests {
         assert_eq!(php(json(Level::Info), object).unwrap(), expected);
         assert_eq!(php(json(Level::Info), &dated).unwrap(), expected);
         assert_eq!(php(json(Level::Warn), object), None);
+        let pretty = php(json(Level::Info), b"{\n  \"a\": \"x\"\n}").unwrap();
+        assert_eq!(pretty, "{   \"a\": \"x\" }\n");
         let number = php(json(Level::Fatal), br#"{"level":200}"#);
         assert_eq!(number.unwrap(), "{\"level\":200}\n");
     }

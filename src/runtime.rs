@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use std::rc::Rc;
 use std::time::Duration;
 
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 use tokio::task::{JoinSet, LocalSet};
 
@@ -32,30 +32,34 @@ pub fn run(config: Result<Config, Invalid>) -> ExitCode {
         .build();
     let runtime = runtime.expect("a runtime without threads needs an epoll descriptor alone");
     LocalSet::new().block_on(&runtime, async {
+        // before anything is made that would have to be cleared away
+        let mut terminate = signal(SignalKind::terminate()).expect("SIGTERM can be handled");
         match config {
-            Ok(config) => serve(config).await,
+            Ok(config) => serve(config, &mut terminate).await,
             Err(invalid) => {
                 let log = Log {
                     format: Format::Text,
                     level: Level::Trace,
                 };
                 let api = invalid.runtime_api.as_deref().map(RuntimeApi::new);
-                fail_init(log, api.as_ref(), Failure::InvalidConfiguration(invalid)).await
+                let failure = Failure::InvalidConfiguration(invalid);
+                fail_init(log, api.as_ref(), failure, &mut terminate).await
             }
         }
     })
 }
 
-async fn serve(config: Config) -> ExitCode {
+async fn serve(config: Config, terminate: &mut Signal) -> ExitCode {
     let log = Log {
         format: config.log_format,
         level: config.log_level,
     };
-    no_core_dumps();
+    set_limits(config.slots);
     let (function, warmup, settings) = match function_of(&config, log) {
         Ok(all) => all,
         Err(failure) => {
-            return fail_init(log, Some(&RuntimeApi::new(&config.runtime_api)), failure).await;
+            let api = RuntimeApi::new(&config.runtime_api);
+            return fail_init(log, Some(&api), failure, terminate).await;
         }
     };
     // php-fpm takes longest: it comes first, and the rest happens while it starts
@@ -64,10 +68,10 @@ async fn serve(config: Config) -> ExitCode {
     let fpm = match started {
         Ok(fpm) => Rc::new(fpm),
         Err(StartError(text)) => {
-            return fail_init(log, Some(&api), Failure::PhpFpmStartFailed(text)).await;
+            let failure = Failure::PhpFpmStartFailed(text);
+            return fail_init(log, Some(&api), failure, terminate).await;
         }
     };
-    let mut terminate = signal(SignalKind::terminate()).expect("SIGTERM can be handled");
     let mut slots: Vec<Slot> = (0..config.slots)
         .map(|index| Slot::new(fpm.clone(), index, warmup.clone()))
         .collect();
@@ -88,7 +92,7 @@ async fn serve(config: Config) -> ExitCode {
             .iter()
             .for_each(|version| api.set_php_version(version)),
         Err(failure) => {
-            let exit = fail_init(log, Some(&api), failure).await;
+            let exit = fail_init(log, Some(&api), failure, terminate).await;
             fpm.stop(SHUTDOWN_FPM).await;
             return exit;
         }
@@ -149,16 +153,24 @@ async fn answer_invocations(
 }
 
 /// Reports to the log and to Lambda, each once.
-async fn fail_init(log: Log, api: Option<&RuntimeApi>, failure: Failure) -> ExitCode {
-    log.write(
-        &Context::default(),
-        Level::Fatal,
-        &format!("{}: {failure}", failure.error_type()),
-    );
-    if let Some(api) = api {
-        if let Err(error) = api.fail_init(&failure).await {
-            log.write(&Context::default(), Level::Error, &error.to_string());
+async fn fail_init(
+    log: Log,
+    api: Option<&RuntimeApi>,
+    failure: Failure,
+    terminate: &mut Signal,
+) -> ExitCode {
+    let text = format!("{}: {failure}", failure.error_type());
+    log.write(&Context::default(), Level::Fatal, &text);
+    let Some(api) = api else {
+        return ExitCode::FAILURE;
+    };
+    tokio::select! {
+        reported = api.fail_init(&failure) => {
+            if let Err(error) = reported {
+                log.write(&Context::default(), Level::Error, &error.to_string());
+            }
         }
+        _ = terminate.recv() => {}
     }
     ExitCode::FAILURE
 }
@@ -225,12 +237,24 @@ fn script(config: &Config, handler: &str, variable: &str) -> Result<Script, Fail
     Ok(Script::new(root, relative, config.base_path.clone()))
 }
 
-/// A crashing worker must not fill /tmp; php-fpm inherits it.
-fn no_core_dumps() {
-    let none = rustix::process::Rlimit {
+/// php-fpm inherits them.
+fn set_limits(slots: usize) {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    // a limit that cannot be changed is no reason not to start
+    let set = |resource, limit| _ = setrlimit(resource, limit);
+    // a crashing worker must not fill /tmp
+    let none = Rlimit {
         current: Some(0),
         maximum: Some(0),
     };
-    // a limit that cannot be lowered is no reason not to start
-    let _ = rustix::process::setrlimit(rustix::process::Resource::Core, none);
+    set(Resource::Core, none);
+    // a slot has about ten descriptors here, and php-fpm has some for each
+    if slots > 1 {
+        let maximum = getrlimit(Resource::Nofile).maximum;
+        let all = Rlimit {
+            current: maximum,
+            maximum,
+        };
+        set(Resource::Nofile, all);
+    }
 }

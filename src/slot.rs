@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::rc::Rc;
 use std::time::Duration;
 
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::cgi::head::Parser;
 use crate::cgi::params::Params;
@@ -18,6 +18,12 @@ use crate::log::Context;
 
 /// How long a master that is about to end gets to do so.
 const PATIENCE: Duration = Duration::from_secs(1);
+
+/// How long a worker that is started again, and its warm-up, may take.
+const SLOW: Duration = Duration::from_secs(5);
+
+/// How often what died is started again in a row.
+const ATTEMPTS: u32 = 3;
 
 /// One worker and the connection to it.
 pub struct Slot {
@@ -44,8 +50,10 @@ impl Slot {
 
     /// Makes sure that php-fpm runs and that the worker is idle: it has answered on the connection that the next request takes.
     ///
-    /// Cheap when nothing happened since the last time. An error means that php-fpm cannot be started.
+    /// Cheap when nothing happened since the last time. What dies on the way is started again, a few times; an error means
+    /// that php-fpm cannot be started, and at the first start it comes at once.
     pub async fn ready(&mut self) -> Result<(), Failure> {
+        let mut attempt = 1;
         loop {
             if !self.fpm.is_running() {
                 self.connection = None;
@@ -58,8 +66,22 @@ impl Slot {
             {
                 return Ok(());
             }
-            self.connect().await?;
-            self.warm_up().await?;
+            if !self.fpm.has_answered() {
+                return self.connect().await;
+            }
+            let connected = timeout(SLOW, self.connect()).await;
+            match connected {
+                Ok(Ok(())) => return Ok(()),
+                Ok(Err(failure)) if attempt == ATTEMPTS => return Err(failure),
+                Err(_) if attempt == ATTEMPTS => {
+                    return Err(not_started(StartError("it does not answer".to_owned())));
+                }
+                // its worker died once more, as can happen when memory is short
+                Ok(Err(_)) if attempt == 1 => {}
+                // its socket was removed, or it is stopped: only a new php-fpm helps
+                Ok(Err(_)) | Err(_) => self.fpm.kill().await,
+            }
+            attempt += 1;
         }
     }
 
@@ -126,13 +148,14 @@ impl Slot {
     }
 
     /// Waits until the worker is done with a request that has its answer: `fastcgi_finish_request()` lets a script go on
-    /// behind it. False: it was not done at `deadline`, or died.
+    /// behind it. False: it was not done at `deadline`, or died. True at once when it was killed already.
     pub async fn settle(&mut self, deadline: Option<Instant>) -> bool {
         let pong = async {
             match &self.connection {
+                None => true,
                 Some(connection) if connection.is_reusable() => self.ping(None).await.is_ok(),
                 // waits in the socket's backlog until the worker is free
-                _ => self.connect().await.is_ok(),
+                Some(_) => self.connect().await.is_ok(),
             }
         };
         let is_settled = match deadline {
@@ -154,12 +177,14 @@ impl Slot {
         }
     }
 
-    /// Connects and waits for the first answer, or for the end of php-fpm.
+    /// Connects and waits for the first answer, or for the end of php-fpm; a new worker is warmed up.
     async fn connect(&mut self) -> Result<(), Failure> {
         self.connection = None;
+        let is_first_start = !self.fpm.has_answered();
         let fpm = self.fpm.clone();
         let answered = async {
-            self.connection = Some(Connection::open(&self.fpm.socket(self.index)).await?);
+            let socket = self.fpm.socket(self.index);
+            self.connection = Some(Connection::open(&socket).await?);
             self.ping(None).await
         };
         let answered = tokio::select! {
@@ -167,24 +192,23 @@ impl Slot {
             answered = answered => answered.map_err(|error| StartError(error.to_string())),
             exit = fpm.exited() => Err(StartError(format!("it {exit}"))),
         };
-        if answered.is_err() {
+        if answered.is_err() && is_first_start {
             // a worker that closes its connection at the start is mostly the sign of a master that ends
-            let _ = tokio::time::timeout(PATIENCE, fpm.exited()).await;
+            let _ = timeout(PATIENCE, fpm.exited()).await;
         }
-        match (self.fpm.start_error(), answered) {
-            (Some(error), _) | (None, Err(error)) => {
-                self.connection = None;
-                Err(not_started(error))
-            }
-            (None, Ok(_)) => {
-                self.fpm.adopt_worker(self.index);
-                Ok(())
-            }
+        if let Some(error) = self.fpm.start_error().or(answered.err()) {
+            self.connection = None;
+            return Err(not_started(error));
         }
+        if self.fpm.adopt_worker(self.index) {
+            self.served = 0;
+            self.warm_up(is_first_start).await?;
+        }
+        Ok(())
     }
 
     /// Runs the warm-up script in a worker that is new.
-    async fn warm_up(&mut self) -> Result<(), Failure> {
+    async fn warm_up(&mut self, is_first_start: bool) -> Result<(), Failure> {
         let Some(request) = self.warmup.clone() else {
             return Ok(());
         };
@@ -203,22 +227,24 @@ impl Slot {
                 Err(error) => break Err(error),
             }
         };
-        match (talk, status) {
-            (Err(_), _) => {
-                let cause = self.cause_of_death().await;
-                Err(Failure::WarmupFailed(format!("did not end: {cause}")))
-            }
-            (Ok(()), Some(status @ 500..)) => {
-                self.drain().await;
-                self.connection = None;
-                Err(Failure::WarmupFailed(format!(
-                    "answered with the HTTP status {status}"
-                )))
-            }
-            (Ok(()), _) => {
-                self.drain().await;
+        if talk.is_err() {
+            let cause = self.cause_of_death().await;
+            return Err(Failure::WarmupFailed(format!("did not end: {cause}")));
+        }
+        self.drain().await;
+        match status {
+            Some(status @ 500..) => {
+                let failure =
+                    Failure::WarmupFailed(format!("answered with the HTTP status {status}"));
+                if is_first_start {
+                    self.connection = None;
+                    return Err(failure);
+                }
+                // it worked before: a cold worker is better than none
+                self.fpm.warn(&failure.to_string());
                 Ok(())
             }
+            _ => Ok(()),
         }
     }
 

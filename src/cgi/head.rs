@@ -52,11 +52,6 @@ impl Parser {
         Ok(Some((head, body_start - before)))
     }
 
-    /// How many bytes were taken so far.
-    pub fn len(&self) -> usize {
-        self.block.len()
-    }
-
     /// Whether nothing was taken so far.
     pub fn is_empty(&self) -> bool {
         self.block.is_empty()

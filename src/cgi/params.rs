@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use serde_json::value::RawValue;
 
-use super::head::is_token_byte;
+use super::headers;
 use crate::event::http_request::HttpRequest;
 
 /// Name and value of each parameter.
@@ -126,7 +126,7 @@ pub fn of_request<'a>(
             Cow::Borrowed(request_context.as_bytes()),
         );
     }
-    add_headers(request, &mut params);
+    params.extend(headers::variables(request));
     params
 }
 
@@ -226,69 +226,6 @@ fn invocation_context(context: &LambdaContext<'_>) -> Vec<u8> {
             .and_then(|json| serde_json::from_str(json).ok()),
     };
     serde_json::to_vec(&json).expect("strings and numbers always have a JSON form")
-}
-
-/// `HTTP_*`. Left out: what has a name of its own, `Proxy` (httpoxy), and names with an underscore, which could forge another header.
-fn add_headers<'a>(request: &'a HttpRequest<'a>, params: &mut Params<'a>) {
-    let first_header = params.len();
-    for (name, values) in &request.headers {
-        let has_own_name = ["content-type", "content-length", "proxy"].iter();
-        if name.contains(&b'_') || !name.iter().all(|&byte| is_token_byte(byte)) || name.is_empty()
-        {
-            continue;
-        }
-        if has_own_name
-            .into_iter()
-            .any(|own| name.eq_ignore_ascii_case(own.as_bytes()))
-        {
-            continue;
-        }
-        let variable: Vec<u8> = [&b"HTTP_"[..], &name.to_ascii_uppercase()].concat();
-        let variable: Vec<u8> = variable
-            .into_iter()
-            .map(|byte| if byte == b'-' { b'_' } else { byte })
-            .collect();
-        let separator = separator(&variable);
-        // spelled in two ways it is still one header
-        if let Some((_, value)) = params[first_header..]
-            .iter_mut()
-            .find(|(known, _)| *known == variable)
-        {
-            for more in values {
-                *value = [&**value, separator, more].concat().into();
-            }
-        } else {
-            params.push((variable.into(), join(values, separator)));
-        }
-    }
-    if !request.cookies.is_empty() {
-        match params[first_header..]
-            .iter_mut()
-            .find(|(known, _)| &**known == b"HTTP_COOKIE")
-        {
-            Some((_, value)) => {
-                *value = [&**value, b"; ", &join(&request.cookies, b"; ")]
-                    .concat()
-                    .into()
-            }
-            None => params.push((Cow::Borrowed(b"HTTP_COOKIE"), join(&request.cookies, b"; "))),
-        }
-    }
-}
-
-fn separator(variable: &[u8]) -> &'static [u8] {
-    if variable == b"HTTP_COOKIE" {
-        b"; "
-    } else {
-        b", "
-    }
-}
-
-fn join<'a>(values: &'a [Cow<'a, [u8]>], separator: &[u8]) -> Cow<'a, [u8]> {
-    match values {
-        [value] => Cow::Borrowed(value),
-        values => values.join(separator).into(),
-    }
 }
 
 fn without_base<'a>(path: &'a [u8], base: Option<&str>) -> Cow<'a, [u8]> {

@@ -15,6 +15,9 @@ use crate::cgi::head::Head;
 /// The largest answer that the Runtime API takes, in bytes (AWS Lambda quotas: 6 MB, and what the Runtime API adds).
 pub const LIMIT: usize = 6_291_556;
 
+/// What stands behind the body, in its longer form.
+const ENVELOPE_END: &str = "\",\"isBase64Encoded\":false}";
+
 /// An answer that grows with PHP's output.
 pub struct Answer {
     document: Vec<u8>,
@@ -113,11 +116,25 @@ impl Answer {
             }
             Body::Base64(_) => self.push_base64(piece),
         }
+        self.shrink();
         if self.document.len() > LIMIT {
             // it is only counted from here on: memory does not grow with an answer that cannot be sent
             self.dropped += self.document.len();
             self.document = Vec::new();
             self.body_start = 0;
+        }
+    }
+
+    /// Text of many control characters is longer than its base64: a sparse archive is text of NULs.
+    fn shrink(&mut self) {
+        let as_base64 = self.body_start + self.body_len.div_ceil(3) * 4 + ENVELOPE_END.len();
+        let is_too_long = self.document.len() + ENVELOPE_END.len() > LIMIT;
+        if is_too_long && as_base64 <= LIMIT && self.dropped == 0 {
+            if let Body::Text(unfinished) = &mut self.body {
+                let unfinished = std::mem::take(unfinished);
+                self.become_base64();
+                self.push_base64(&unfinished);
+            }
         }
     }
 
@@ -189,9 +206,11 @@ impl Answer {
             base64_simd::STANDARD.encode_append(waiting, &mut self.document);
         }
         if self.body != Body::Verbatim {
-            self.document.extend_from_slice(b"\",\"isBase64Encoded\":");
-            self.document
-                .extend_from_slice(if is_base64 { b"true}" } else { b"false}" });
+            let end = match is_base64 {
+                true => "\",\"isBase64Encoded\":true}",
+                false => ENVELOPE_END,
+            };
+            self.document.extend_from_slice(end.as_bytes());
         }
         let size = match is_base64 && self.dropped > 0 {
             // text that turned out to be binary after it was dropped: what it would have been as base64
@@ -356,6 +375,22 @@ mod tests {
         answer.push(b"\xff\xfe");
         let TooLarge { size, .. } = answer.finish().unwrap_err();
         assert!(size.abs_diff((LIMIT + 3).div_ceil(3) * 4) < 200, "{size}");
+    }
+
+    #[test]
+    fn text_that_is_shorter_as_base64_goes_as_base64_when_it_has_to() {
+        for len in [1_100_000, LIMIT / 6, LIMIT / 6 - 30] {
+            let mut answer = Answer::new(V2, &head("\n"), false);
+            vec![0; len]
+                .chunks(65_536)
+                .for_each(|piece| answer.push(piece));
+            let (body, _) = body_of(&answer.finish().unwrap());
+            assert!(body == vec![0; len], "{len}");
+        }
+        assert!(
+            !answer("\n", &[&[0; 1000]]).1,
+            "where it fits it stays text"
+        );
     }
 
     #[test]

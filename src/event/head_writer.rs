@@ -1,5 +1,7 @@
 //! The members of an answer that stand before its body: status, headers and cookies as JSON.
 
+use std::collections::HashMap;
+
 use crate::cgi::head::Header;
 
 /// Writes the members of an answer that stand before its body.
@@ -58,8 +60,12 @@ fn grouped<'h>(
     headers: impl Iterator<Item = &'h Header>,
 ) -> impl Iterator<Item = (&'h str, Vec<&'h str>)> {
     let mut groups: Vec<(&str, Vec<&str>)> = Vec::new();
+    let mut places = HashMap::new();
     for header in headers {
-        match groups.iter_mut().find(|(name, _)| header.is(name)) {
+        let place = *places
+            .entry(header.name.to_ascii_lowercase())
+            .or_insert(groups.len());
+        match groups.get_mut(place) {
             Some((_, values)) => values.push(&header.value),
             None => groups.push((&header.name, vec![&header.value])),
         }

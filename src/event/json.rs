@@ -67,7 +67,7 @@ impl<'a> Object<'a> {
             .collect()
     }
 
-    /// The names of the members.
+    /// Whether there is no member.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }

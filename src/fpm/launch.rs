@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::os::fd::AsRawFd as _;
+use std::os::unix::fs::DirBuilderExt as _;
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
@@ -38,6 +39,20 @@ pub(super) fn launch(
         let what = what.to_owned();
         move |error: std::io::Error| StartError(format!("{what}: {error}"))
     };
+    if let Some(character) = unreadable_in(run_dir) {
+        return Err(StartError(format!(
+            "TMPDIR leads to {}, and php-fpm's configuration cannot name a path with {character:?}; set TMPDIR to another folder",
+            run_dir.display()
+        )));
+    }
+    // a script may have emptied /tmp
+    if !run_dir.is_dir() {
+        let mut folder = fs::DirBuilder::new();
+        folder
+            .mode(0o700)
+            .create(run_dir)
+            .map_err(failed("the run folder"))?;
+    }
     let path = std::env::var_os("PATH").unwrap_or_default();
     let program = settings.find_program(&path).map_err(StartError)?;
     let sockets: Vec<PathBuf> = (0..settings.slots)
@@ -85,6 +100,16 @@ pub(super) fn launch(
         stderr,
         reader,
         sockets,
+    })
+}
+
+/// What has a meaning of its own in php-fpm's configuration or in `FPM_SOCKETS`.
+fn unreadable_in(path: &Path) -> Option<char> {
+    let path = path.to_string_lossy();
+    path.chars().find(|character| {
+        character.is_whitespace()
+            || character.is_control()
+            || ";#\"'=,$%{}\u{fffd}".contains(*character)
     })
 }
 

@@ -1,90 +1,90 @@
-//! A stream of bytes cut into lines, and PHP's error log cut into entries.
+//! A stream of bytes cut into lines, and PHP's error log cut into entries. Every byte is looked at once.
 
 use crate::log::date_len;
 
-/// A line that does not end is handed out at this length, so that memory stays bounded; in bytes.
+/// A line or an entry that does not end is handed out at this length, so that memory stays bounded; in bytes.
 const LONGEST: usize = 8 * 1024 * 1024;
 
-/// Collects the bytes of a log.
+/// Collects bytes until a line is complete.
 #[derive(Debug, Default)]
 pub(super) struct Lines {
-    pending: Vec<u8>,
+    unfinished: Vec<u8>,
 }
 
 impl Lines {
-    /// Adds bytes as they were read.
-    pub(super) fn push(&mut self, bytes: &[u8]) {
-        self.pending.extend_from_slice(bytes);
+    /// Adds bytes as they were read, and hands out each complete line without its newline.
+    pub(super) fn push(&mut self, bytes: &[u8], mut take: impl FnMut(&[u8])) {
+        for piece in bytes.split_inclusive(|&byte| byte == b'\n') {
+            match piece.strip_suffix(b"\n") {
+                Some(end) if self.unfinished.is_empty() => take(end),
+                Some(end) => {
+                    self.unfinished.extend_from_slice(end);
+                    take(&std::mem::take(&mut self.unfinished));
+                }
+                None => self.unfinished.extend_from_slice(piece),
+            }
+        }
+        if self.unfinished.len() >= LONGEST {
+            self.take_rest(take);
+        }
     }
 
-    /// Hands out each complete line, without its newline.
-    pub(super) fn take_lines(&mut self, mut take: impl FnMut(&[u8])) {
-        let end = self.complete_len();
-        self.take(end, |bytes| {
-            bytes.split(|&byte| byte == b'\n').for_each(&mut take)
+    /// Hands out a line that has no end yet.
+    pub(super) fn take_rest(&mut self, mut take: impl FnMut(&[u8])) {
+        if !self.unfinished.is_empty() {
+            take(&std::mem::take(&mut self.unfinished));
+        }
+    }
+}
+
+/// Collects PHP's error log: a line that begins with PHP's date, and the lines behind it that do not, are one entry.
+#[derive(Debug, Default)]
+pub(super) struct Entries {
+    lines: Lines,
+    /// The complete lines of the last entry; more of it can follow.
+    entry: Vec<u8>,
+}
+
+impl Entries {
+    /// Adds bytes as they were read, and hands out each entry behind which another one has begun.
+    pub(super) fn push(&mut self, bytes: &[u8], mut take: impl FnMut(&[u8])) {
+        let entry = &mut self.entry;
+        self.lines.push(bytes, |line| {
+            if !entry.is_empty() && (date_len(line) > 0 || entry.len() >= LONGEST) {
+                hand_out(entry, &mut take);
+            }
+            entry.extend_from_slice(line);
+            entry.push(b'\n');
         });
     }
 
-    /// Hands out the entries of PHP's error log: a line that begins with PHP's date, and the lines behind it that do not.
-    ///
-    /// The last entry is held back while its last line is incomplete, for more lines of it follow.
-    pub(super) fn take_entries(&mut self, mut take: impl FnMut(&[u8])) {
-        let complete = self.complete_len();
-        let is_whole = complete == self.pending.len();
-        let end = if is_whole {
-            complete
-        } else {
-            self.last_entry_start(complete)
-        };
-        self.take(end, |bytes| entries(bytes, &mut take));
+    /// The pipe is empty: hands out the last entry, unless the line behind it has begun already.
+    pub(super) fn pause(&mut self, mut take: impl FnMut(&[u8])) {
+        if self.lines.unfinished.is_empty() {
+            hand_out(&mut self.entry, &mut take);
+        }
     }
 
     /// Hands out all that is left, complete or not.
     pub(super) fn take_rest(&mut self, mut take: impl FnMut(&[u8])) {
-        self.take(self.pending.len(), |bytes| entries(bytes, &mut take));
-    }
-
-    fn take(&mut self, end: usize, hand_out: impl FnOnce(&[u8])) {
-        if end > 0 {
-            let bytes = &self.pending[..end];
-            hand_out(bytes.strip_suffix(b"\n").unwrap_or(bytes));
-            self.pending.drain(..end);
-        }
-    }
-
-    fn complete_len(&self) -> usize {
-        match self.pending.iter().rposition(|&byte| byte == b'\n') {
-            Some(newline) => newline + 1,
-            None if self.pending.len() >= LONGEST => self.pending.len(),
-            None => 0,
-        }
-    }
-
-    fn last_entry_start(&self, complete: usize) -> usize {
-        if self.pending.len() >= LONGEST {
-            return complete;
-        }
-        let starts =
-            line_starts(&self.pending).filter(|&start| date_len(&self.pending[start..]) > 0);
-        starts.last().unwrap_or(complete)
+        let entry = &mut self.entry;
+        self.lines.take_rest(|line| {
+            if date_len(line) > 0 {
+                hand_out(entry, &mut take);
+            }
+            entry.extend_from_slice(line);
+            entry.push(b'\n');
+        });
+        hand_out(&mut self.entry, &mut take);
     }
 }
 
-fn line_starts(bytes: &[u8]) -> impl Iterator<Item = usize> {
-    let newlines = bytes.iter().enumerate().filter(|(_, byte)| **byte == b'\n');
-    std::iter::once(0).chain(newlines.map(|(at, _)| at + 1))
-}
-
-fn entries(bytes: &[u8], take: &mut impl FnMut(&[u8])) {
-    let starts = line_starts(bytes)
-        .skip(1)
-        .filter(|&start| date_len(&bytes[start..]) > 0);
-    let mut from = 0;
-    for start in starts {
-        take(&bytes[from..start - 1]);
-        from = start;
+/// Without its last newline.
+fn hand_out(entry: &mut Vec<u8>, take: &mut impl FnMut(&[u8])) {
+    if let Some((_, text)) = entry.split_last() {
+        take(text);
+        entry.clear();
     }
-    take(&bytes[from..]);
 }
 
 #[cfg(test)]
@@ -95,12 +95,13 @@ mod tests {
         [22-Nov-2026 15:55:03 UTC] three\n";
 
     fn entries_of(pieces: &[&str]) -> Vec<String> {
-        let (mut lines, mut found) = (Lines::default(), Vec::new());
+        let (mut entries, mut found) = (Entries::default(), Vec::new());
+        let mut take = |entry: &[u8]| found.push(String::from_utf8(entry.to_vec()).unwrap());
         for piece in pieces {
-            lines.push(piece.as_bytes());
-            lines.take_entries(|entry| found.push(String::from_utf8(entry.to_vec()).unwrap()));
+            entries.push(piece.as_bytes(), &mut take);
+            entries.pause(&mut take);
         }
-        lines.take_rest(|entry| found.push(String::from_utf8(entry.to_vec()).unwrap()));
+        entries.take_rest(&mut take);
         found
     }
 
@@ -120,11 +121,16 @@ mod tests {
     }
 
     #[test]
+    fn an_entry_whose_next_line_has_begun_waits_for_it() {
+        let cut = LOG.find("#1").unwrap() + 1;
+        assert_eq!(entries_of(&[&LOG[..cut], &LOG[cut..]]).len(), 3);
+    }
+
+    #[test]
     fn lines_wait_for_their_end() {
         let (mut lines, mut found) = (Lines::default(), Vec::new());
         for piece in ["a", "b\n\nc", "\n", "rest"] {
-            lines.push(piece.as_bytes());
-            lines.take_lines(|line| found.push(line.to_vec()));
+            lines.push(piece.as_bytes(), |line| found.push(line.to_vec()));
         }
         assert_eq!(found, [&b"ab"[..], b"", b"c"]);
         lines.take_rest(|line| found.push(line.to_vec()));
@@ -132,13 +138,15 @@ mod tests {
     }
 
     #[test]
-    fn a_line_without_an_end_does_not_fill_memory() {
-        let (mut lines, mut len) = (Lines::default(), 0);
-        for _ in 0..20 {
-            lines.push(&vec![b'x'; LONGEST / 4]);
-            lines.take_entries(|entry| len += entry.len());
-            assert!(lines.pending.len() <= LONGEST);
+    fn neither_a_line_nor_an_entry_without_an_end_fills_memory() {
+        for piece in [vec![b'x'; LONGEST / 4], b"no date\n".repeat(LONGEST / 32)] {
+            let (mut entries, mut len) = (Entries::default(), 0);
+            for _ in 0..20 {
+                entries.push(&piece, |entry| len += entry.len());
+                assert!(entries.entry.len() + entries.lines.unfinished.len() <= 2 * LONGEST + 8);
+            }
+            entries.take_rest(|entry| len += entry.len());
+            assert!(len >= 20 * piece.len() - 20, "{len}");
         }
-        assert_eq!(len, 5 * LONGEST);
     }
 }

@@ -30,7 +30,7 @@ use self::worker::Worker;
 use crate::log::{Context, Log};
 
 /// How long php-fpm gets to tell what it knows of a worker: normally a fraction of a millisecond.
-const PATIENCE: Duration = Duration::from_millis(200);
+const PATIENCE: Duration = Duration::from_millis(100);
 
 /// php-fpm with its run folder. It runs on one thread, in a `LocalSet`.
 pub struct Fpm {
@@ -40,6 +40,9 @@ pub struct Fpm {
     running: RefCell<Rc<Running>>,
     generation: Cell<u32>,
     workers: Vec<RefCell<Option<Rc<Worker>>>>,
+    /// The process ids of the workers that were adopted last.
+    last_workers: Vec<Cell<Option<i32>>>,
+    has_answered: Cell<bool>,
     /// One slot at a time starts php-fpm again.
     restart: tokio::sync::Mutex<()>,
     readers: Vec<AbortHandle>,
@@ -63,13 +66,7 @@ impl Fpm {
                     temp.display()
                 ))
             })?;
-        let nonce = run_dir
-            .path()
-            .file_name()
-            .unwrap_or_default()
-            .to_string_lossy()
-            .into_owned();
-        let output = Output::new(settings.slots, log, nonce)
+        let output = Output::new(settings.slots, log)
             .map_err(|error| StartError(format!("no pipes: {error}")))?;
         let output = Rc::new(output);
         let running = launch::launch(&settings, run_dir.path(), 0, &output)?;
@@ -82,6 +79,8 @@ impl Fpm {
             running: RefCell::new(Rc::new(running)),
             generation: Cell::new(0),
             workers: (0..settings.slots).map(|_| RefCell::default()).collect(),
+            last_workers: (0..settings.slots).map(|_| Cell::new(None)).collect(),
+            has_answered: Cell::new(false),
             restart: tokio::sync::Mutex::default(),
             settings,
             run_dir,
@@ -111,7 +110,7 @@ impl Fpm {
     /// author wrote.
     pub fn start_error(&self) -> Option<StartError> {
         let running = self.running.borrow().clone();
-        running.stderr.read();
+        running.stderr.drain();
         let (link, users) = (
             launch::overlay_of(self.run_dir.path()),
             &self.settings.task_root,
@@ -133,7 +132,7 @@ impl Fpm {
             .partition(|words| launch::is_broken_start(words));
         harmless
             .iter()
-            .for_each(|words| self.output.take_line(words));
+            .for_each(|words| self.output.warn(&format!("php-fpm: {words}")));
         (!broken.is_empty()).then(|| StartError(broken.join(" / ")))
     }
 
@@ -145,7 +144,7 @@ impl Fpm {
         }
         for worker in &self.workers {
             if let Some(worker) = worker.take() {
-                worker.kill();
+                worker.kill(worker.freeze());
                 worker.exited().await;
             }
         }
@@ -161,10 +160,31 @@ impl Fpm {
         Ok(())
     }
 
-    /// Takes note of the worker that a slot has just connected to.
-    pub fn adopt_worker(&self, slot: usize) {
+    /// Takes note of the worker that a slot has just connected to. True: it is another one than the last.
+    pub fn adopt_worker(&self, slot: usize) -> bool {
         let master = self.running.borrow().master.pid();
-        self.workers[slot].replace(Worker::find(master, &pool_name(slot)).map(Rc::new));
+        let worker = Worker::find(master, &pool_name(slot)).map(Rc::new);
+        let pid = worker.as_ref().map(|worker| worker.pid());
+        self.workers[slot].replace(worker);
+        self.has_answered.set(true);
+        self.last_workers[slot].replace(pid) != pid || pid.is_none()
+    }
+
+    /// Whether any worker has ever answered: from then on php-fpm is known to work.
+    pub fn has_answered(&self) -> bool {
+        self.has_answered.get()
+    }
+
+    /// A line for the log that belongs to no invocation.
+    pub fn warn(&self, message: &str) {
+        self.output.warn(message);
+    }
+
+    /// Kills the master and all workers, for [`Fpm::ensure_running`] to start others.
+    pub async fn kill(&self) {
+        let running = self.running.borrow().clone();
+        running.master.signal(Signal::KILL);
+        running.master.exited().await;
     }
 
     /// Whose lines a slot's output is from here on.
@@ -178,9 +198,12 @@ impl Fpm {
         let Some(worker) = self.workers[slot].borrow().clone() else {
             return;
         };
-        let (number, mark) = self.output.new_mark();
-        if worker.write_mark(&mark).is_err() {
+        if self.output.awaits_mark(slot) {
             return;
+        }
+        let (number, mark) = self.output.new_mark(slot);
+        if worker.write_mark(&mark).is_err() {
+            return self.output.give_mark_up(slot);
         }
         tokio::select! {
             () = self.output.mark_passed(slot, number) => {}
@@ -201,6 +224,7 @@ impl Fpm {
 
     /// Forgets the slot's worker, which has ended.
     pub fn forget_worker(&self, slot: usize) {
+        self.output.give_mark_up(slot);
         self.workers[slot].take();
     }
 
@@ -214,9 +238,9 @@ impl Fpm {
         };
         self.output.dismiss(slot, worker.pid());
         // drained first: the master reads no more of a worker that has ended
-        worker.freeze();
+        let frozen = worker.freeze();
         self.drain(slot).await;
-        worker.kill();
+        worker.kill(frozen);
         worker.exited().await;
         self.output.drain_error_log(slot);
         self.forget_worker(slot);
@@ -236,14 +260,17 @@ impl Fpm {
             .await
             .is_err()
         {
-            self.workers
-                .iter()
-                .for_each(|worker| worker.borrow().iter().for_each(|worker| worker.kill()));
+            self.workers.iter().for_each(|worker| {
+                worker
+                    .borrow()
+                    .iter()
+                    .for_each(|worker| worker.kill(worker.freeze()))
+            });
             running.master.signal(Signal::KILL);
             running.master.exited().await;
         }
         (0..self.workers.len()).for_each(|slot| self.output.drain_error_log(slot));
-        running.stderr.read();
+        running.stderr.drain();
     }
 }
 

@@ -4,6 +4,7 @@
 //! to its stderr comes through the master and can be late, so a mark is sent the same way and waited for.
 
 use std::cell::{Cell, RefCell};
+use std::hash::{BuildHasher as _, Hasher as _};
 use std::io;
 use std::os::fd::{AsRawFd as _, OwnedFd, RawFd};
 use std::rc::Rc;
@@ -11,7 +12,7 @@ use std::rc::Rc;
 use tokio::net::unix::pipe::Receiver;
 use tokio::sync::watch;
 
-use super::lines::Lines;
+use super::lines::{Entries, Lines};
 use super::master_line::{MasterLine, WorkerExit};
 use crate::log::{Context, Level, Log};
 
@@ -23,15 +24,16 @@ pub(super) struct Output {
     first_words: RefCell<Option<Vec<String>>>,
     /// Unknown to PHP, so that no script can forge a mark.
     nonce: String,
-    last_mark: Cell<u64>,
 }
 
 struct SlotOutput {
     /// Whose lines they are at the moment.
     context: RefCell<Context>,
     error_log: Receiver,
-    error_log_lines: RefCell<Lines>,
+    entries: RefCell<Entries>,
     error_log_writer: OwnedFd,
+    /// The last mark that was written.
+    sent_mark: Cell<u64>,
     /// The last mark that came out of the master.
     mark: watch::Sender<u64>,
     /// The last worker that ended, and how.
@@ -41,7 +43,7 @@ struct SlotOutput {
 }
 
 impl Output {
-    pub(super) fn new(slots: usize, log: Log, nonce: String) -> io::Result<Output> {
+    pub(super) fn new(slots: usize, log: Log) -> io::Result<Output> {
         let slots = (0..slots)
             .map(|_| SlotOutput::new())
             .collect::<io::Result<_>>()?;
@@ -49,8 +51,7 @@ impl Output {
             log,
             slots,
             first_words: RefCell::default(),
-            nonce,
-            last_mark: Cell::new(0),
+            nonce: nonce(),
         })
     }
 
@@ -67,25 +68,42 @@ impl Output {
     pub(super) async fn pump_error_log(self: Rc<Self>, slot: usize) {
         let slot = &self.slots[slot];
         while slot.error_log.readable().await.is_ok() {
-            slot.read_error_log(self.log);
+            if slot.read_error_log(self.log, BUFFER) == Read::All {
+                let context = slot.context.borrow();
+                let mut entries = slot.entries.borrow_mut();
+                entries.pause(|entry| self.log.php(&context, entry));
+            }
+            // a script that logs without end must not keep deadlines and other slots waiting
+            tokio::task::yield_now().await;
         }
     }
 
     /// Puts what stands in a slot's error log at this moment into the log, to the last byte.
     pub(super) fn drain_error_log(&self, slot: usize) {
         let slot = &self.slots[slot];
-        slot.read_error_log(self.log);
+        slot.read_error_log(self.log, unread(&slot.error_log));
         let context = slot.context.borrow();
-        slot.error_log_lines
-            .borrow_mut()
-            .take_rest(|entry| self.log.php(&context, entry));
+        let mut entries = slot.entries.borrow_mut();
+        entries.take_rest(|entry| self.log.php(&context, entry));
+    }
+
+    /// Whether the last mark of a slot did not come out yet: the master is stopped, or has too much to do.
+    pub(super) fn awaits_mark(&self, slot: usize) -> bool {
+        let slot = &self.slots[slot];
+        slot.sent_mark.get() > *slot.mark.borrow()
     }
 
     /// A mark to write through a worker's stderr, and its number.
-    pub(super) fn new_mark(&self) -> (u64, String) {
-        let number = self.last_mark.get() + 1;
-        self.last_mark.set(number);
+    pub(super) fn new_mark(&self, slot: usize) -> (u64, String) {
+        let number = self.slots[slot].sent_mark.get() + 1;
+        self.slots[slot].sent_mark.set(number);
         (number, format!("{}:{number}", self.nonce))
+    }
+
+    /// A mark that will not come out: the worker it was written through is gone.
+    pub(super) fn give_mark_up(&self, slot: usize) {
+        let slot = &self.slots[slot];
+        slot.pass_mark(slot.sent_mark.get());
     }
 
     /// Waits until a mark came out of the master.
@@ -124,13 +142,9 @@ impl Output {
         self.first_words.take().unwrap_or_default()
     }
 
-    /// A message of the master's own, for the log.
-    pub(super) fn take_line(&self, message: &str) {
-        self.log.write(
-            &Context::default(),
-            Level::Warn,
-            &format!("php-fpm: {message}"),
-        );
+    /// A line that belongs to no invocation.
+    pub(super) fn warn(&self, message: &str) {
+        self.log.write(&Context::default(), Level::Warn, message);
     }
 
     fn take_master_line(&self, line: &[u8]) {
@@ -144,7 +158,7 @@ impl Output {
             MasterLine::WorkerSaid { slot, text } if slot < self.slots.len() => {
                 let slot = &self.slots[slot];
                 match self.mark_in(text) {
-                    Some(number) => _ = slot.mark.send_replace(number),
+                    Some(number) => slot.pass_mark(number),
                     None => self.log.php(&slot.context.borrow(), text),
                 }
             }
@@ -159,11 +173,13 @@ impl Output {
             }
             // the end of a line whose beginning was handed on already
             MasterLine::Message(b"" | b"\"") => {}
+            // the master has closed a dead worker's pipes and then looks at them once more
+            MasterLine::Message(message) if is_noise(message) => {}
             MasterLine::Message(message) => {
                 let message = String::from_utf8_lossy(message).into_owned();
                 match &mut *self.first_words.borrow_mut() {
                     Some(words) => words.push(message),
-                    None => self.take_line(&message),
+                    None => self.warn(&format!("php-fpm: {message}")),
                 }
             }
             // a slot that this php-fpm was not started with
@@ -185,21 +201,30 @@ impl SlotOutput {
         Ok(SlotOutput {
             context: RefCell::default(),
             error_log: Receiver::from_owned_fd(reader)?,
-            error_log_lines: RefCell::default(),
+            entries: RefCell::default(),
             error_log_writer: writer,
+            sent_mark: Cell::new(0),
             mark: watch::Sender::new(0),
             exit: watch::Sender::new(None),
             dismissed: Cell::new(None),
         })
     }
 
-    fn read_error_log(&self, log: Log) {
-        let context = self.context.borrow();
-        let mut lines = self.error_log_lines.borrow_mut();
-        read_all(&self.error_log, |bytes| {
-            lines.push(bytes);
-            lines.take_entries(|entry| log.php(&context, entry));
+    /// A mark can come late, when a later one was given up already.
+    fn pass_mark(&self, number: u64) {
+        self.mark.send_if_modified(|passed| {
+            let is_news = number > *passed;
+            *passed = number.max(*passed);
+            is_news
         });
+    }
+
+    fn read_error_log(&self, log: Log, most: usize) -> Read {
+        let context = self.context.borrow();
+        let mut entries = self.entries.borrow_mut();
+        read(&self.error_log, most, |bytes| {
+            entries.push(bytes, |entry| log.php(&context, entry));
+        })
     }
 }
 
@@ -225,23 +250,39 @@ impl MasterStderr {
         ))
     }
 
-    /// Takes what stands in the pipe at this moment. False: nobody can write to it any more.
-    pub(super) fn read(&self) -> bool {
-        let mut lines = self.lines.borrow_mut();
-        let is_open = read_all(&self.stderr, |bytes| {
-            lines.push(bytes);
-            lines.take_lines(|line| self.output.take_master_line(line));
-        });
-        if !is_open {
-            lines.take_rest(|line| self.output.take_master_line(line));
-        }
-        is_open
+    /// Takes what stands in the pipe at this moment.
+    pub(super) fn drain(&self) {
+        self.read(unread(&self.stderr));
     }
 
     /// Reads until nobody can write to it any more.
     pub(super) async fn pump(self: Rc<Self>) {
-        while self.stderr.readable().await.is_ok() && self.read() {}
+        while self.stderr.readable().await.is_ok() && self.read(BUFFER) != Read::End {
+            tokio::task::yield_now().await;
+        }
     }
+
+    fn read(&self, most: usize) -> Read {
+        let mut lines = self.lines.borrow_mut();
+        let mut take = |line: &[u8]| self.output.take_master_line(line);
+        let read = read(&self.stderr, most, |bytes| lines.push(bytes, &mut take));
+        if read == Read::End {
+            lines.take_rest(&mut take);
+        }
+        read
+    }
+}
+
+fn is_noise(message: &[u8]) -> bool {
+    let message = String::from_utf8_lossy(message);
+    message.starts_with("ERROR: epoll: unable to remove fd ")
+        || message.starts_with("ERROR: unable to read what child ")
+}
+
+/// Random: the standard library seeds its hashers from the system.
+fn nonce() -> String {
+    let random = || std::hash::RandomState::new().build_hasher().finish();
+    format!("{:016x}{:016x}", random(), random())
 }
 
 /// The reading and the writing end; a child inherits neither unless it is told to.
@@ -249,14 +290,40 @@ fn pipe() -> io::Result<(OwnedFd, OwnedFd)> {
     Ok(rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC)?)
 }
 
-/// Reads until a pipe is empty. False: it is at its end.
-fn read_all(pipe: &Receiver, mut take: impl FnMut(&[u8])) -> bool {
-    let mut buffer = [0; 16 * 1024];
-    loop {
+/// How a pipe was left.
+#[derive(PartialEq, Eq)]
+enum Read {
+    /// As much as was wanted was read; there may be more.
+    Enough,
+    /// It is empty.
+    All,
+    /// Nobody can write to it any more.
+    End,
+}
+
+/// Bytes that are read at once. Small, since writing them to a slow log takes its time.
+const BUFFER: usize = 16 * 1024;
+
+/// Bytes that stand in a pipe.
+fn unread(pipe: &Receiver) -> usize {
+    let unread = rustix::io::ioctl_fionread(pipe).unwrap_or_default();
+    usize::try_from(unread).unwrap_or(usize::MAX)
+}
+
+/// Reads about `most` bytes.
+fn read(pipe: &Receiver, most: usize, mut take: impl FnMut(&[u8])) -> Read {
+    let mut buffer = [0; BUFFER];
+    let mut total = 0;
+    while total < most {
         match pipe.try_read(&mut buffer) {
-            Ok(0) => return false,
-            Ok(read) => take(&buffer[..read]),
-            Err(error) => return error.kind() == io::ErrorKind::WouldBlock,
+            Ok(0) => return Read::End,
+            Ok(read) => {
+                take(&buffer[..read]);
+                total += read;
+            }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Read::All,
+            Err(_) => return Read::End,
         }
     }
+    Read::Enough
 }

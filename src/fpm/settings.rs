@@ -71,8 +71,15 @@ impl Settings {
             None => (OsString::new(), Some(self.task_root.join("php/conf.d"))),
         };
         // conf.d comes after php.ini, as everywhere
+        let is_none = self
+            .ini_scan_dir
+            .as_ref()
+            .is_some_and(|dirs| dirs.is_empty());
         for folder in overlay.into_iter().chain(folder.as_deref()) {
-            dirs.push(":");
+            // an empty entry is PHP's own folder, which an empty list of the user's excludes
+            if !is_none {
+                dirs.push(":");
+            }
             dirs.push(folder);
         }
         dirs
@@ -177,6 +184,12 @@ mod tests {
         };
         assert_eq!(users.scan_dir(None), "/a:/b");
         assert_eq!(users.scan_dir(Some(overlay)), "/a:/b:/tmp/run/ini");
+        let none = Settings {
+            ini_scan_dir: Some("".into()),
+            ..settings()
+        };
+        assert_eq!(none.scan_dir(None), "");
+        assert_eq!(none.scan_dir(Some(overlay)), "/tmp/run/ini");
     }
 
     #[test]

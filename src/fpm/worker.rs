@@ -70,25 +70,33 @@ impl Worker {
         self.pidfd.exited().await;
     }
 
-    /// Stops it where it is; what it has written can still be read. [`Worker::kill`] comes next.
-    pub(super) fn freeze(&self) {
+    /// Stops it where it is, with everything that it started: what they have written can still be read, and nothing more
+    /// comes. A process that has left its parents (a daemon) is not found.
+    pub(super) fn freeze(&self) -> Frozen {
         self.pidfd.signal(Signal::STOP);
-    }
-
-    /// Kills it and its descendants. It is stopped first, so that it starts no more of them.
-    pub(super) fn kill(&self) {
-        self.freeze();
+        // opened before the first of them ends: no process id is used twice
         let descendants = descendants_of(self.pid)
             .into_iter()
             .filter_map(|pid| PidFd::open(pid).ok());
-        // opened before the first of them ends: no process id is used twice
         let descendants: Vec<PidFd> = descendants.collect();
-        self.pidfd.signal(Signal::KILL);
         descendants
+            .iter()
+            .for_each(|descendant| descendant.signal(Signal::STOP));
+        Frozen(descendants)
+    }
+
+    /// Kills it and what was frozen with it.
+    pub(super) fn kill(&self, frozen: Frozen) {
+        self.pidfd.signal(Signal::KILL);
+        frozen
+            .0
             .iter()
             .for_each(|descendant| descendant.signal(Signal::KILL));
     }
 }
+
+/// What a stopped worker had started.
+pub(super) struct Frozen(Vec<PidFd>);
 
 /// From the kernel's list where it keeps one, else from the parents of all processes.
 fn children_of(parent: Pid) -> Vec<Pid> {

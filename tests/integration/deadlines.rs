@@ -129,3 +129,54 @@ fn an_upload_whose_answer_comes_before_it_was_read() {
         assert_eq!(lambda.get("/"), "up");
     }
 }
+
+#[test]
+fn the_worker_is_waited_for_behind_an_error_too() {
+    let script = "<?php http_response_code(500); echo getmypid(); \
+        if ($_GET['more'] ?? 0) { fastcgi_finish_request(); usleep(200000); error_log('done behind'); }";
+    let mut lambda = Function::new(script)
+        .env("PHP_LAMBDA_ERROR_STATUS_CODES", "500")
+        .start();
+    lambda.invoke(get("/"));
+    let event = lambda.event(get("/?more=1"));
+    lambda.send_event(event);
+    assert_eq!(lambda.post().error_type(), "Function.HttpStatus");
+    let mut calls = std::iter::repeat_with(|| lambda.call());
+    let next = calls.find(|call| call.path.ends_with("/next")).unwrap();
+    assert!(next.log.contains("done behind"), "{}", next.log);
+}
+
+#[test]
+fn a_script_that_logs_without_end_is_stopped_and_its_neighbour_served() {
+    let script = "<?php if ($_GET['log'] ?? 0) while (true) { error_log(str_repeat('x', 60000)); file_put_contents('php://stderr', str_repeat('y', 60000)); } echo 'up';";
+    let mut lambda = function(script)
+        .env("AWS_LAMBDA_MAX_CONCURRENCY", "2")
+        .without_log()
+        .start();
+    assert_eq!(lambda.get("/"), "up");
+    let mut endless = lambda.event(get("/?log=1"));
+    endless.timeout = Duration::from_millis(1_100);
+    lambda.send_event(endless);
+    for _ in 0..5 {
+        lambda.send(get("/"));
+        assert_eq!(
+            lambda.post().page(),
+            "up",
+            "before the other one is stopped"
+        );
+    }
+    assert_eq!(lambda.post().error_type(), "Function.Timeout");
+    assert_eq!(lambda.get("/"), "up");
+}
+
+#[test]
+fn a_stopped_worker_leaves_no_noise_of_php_fpm_in_the_log() {
+    let mut lambda = function("<?php if ($_GET['slow'] ?? 0) sleep(60); echo 'up';").start();
+    for _ in 0..25 {
+        assert_eq!(
+            invoke(&mut lambda, "/?slow=1", 30).error_type(),
+            "Function.Timeout"
+        );
+    }
+    assert!(!lambda.log().contains("unable to"), "{}", lambda.log());
+}

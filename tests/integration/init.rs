@@ -266,3 +266,18 @@ fn no_core_file_is_written() {
     let mut lambda = Function::new("<?php echo trim(shell_exec('ulimit -c; ulimit -Hc'));").start();
     assert_eq!(lambda.get("/"), "0\n0");
 }
+
+#[test]
+fn a_temporary_folder_whose_name_php_fpm_cannot_read() {
+    let function = Function::new("");
+    let folder = function.temp_dir().join("a;b");
+    std::fs::create_dir(&folder).unwrap();
+    let text = message(
+        function.env("TMPDIR", folder.to_str().unwrap()),
+        "Runtime.PhpFpmStartFailed",
+    );
+    assert!(
+        text.contains("set TMPDIR") && text.contains("';'"),
+        "{text}"
+    );
+}

@@ -93,6 +93,7 @@ impl Call {
 pub struct Function {
     folder: tempfile::TempDir,
     environment: Vec<(String, String)>,
+    has_log: bool,
 }
 
 impl Function {
@@ -104,6 +105,7 @@ impl Function {
         Function {
             folder,
             environment: Vec::new(),
+            has_log: true,
         }
         .file("index.php", index_php)
     }
@@ -117,6 +119,12 @@ impl Function {
 
     pub fn env(mut self, name: &str, value: &str) -> Function {
         self.environment.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// What it logs is dropped: for scripts that log gigabytes.
+    pub fn without_log(mut self) -> Function {
+        self.has_log = false;
         self
     }
 
@@ -169,6 +177,10 @@ impl Lambda {
         std::thread::spawn(move || serve(listener, server));
         std::thread::spawn(move || queue.into_iter().all(|event| forward.send(event).is_ok()));
 
+        let stderr = match function.has_log {
+            true => fs::File::create(&log).unwrap().into(),
+            false => Stdio::null(),
+        };
         let mut command = Command::new(bootstrap());
         command
             .env_clear()
@@ -185,7 +197,7 @@ impl Lambda {
             )
             .stdin(Stdio::null())
             .stdout(Stdio::null())
-            .stderr(fs::File::create(&log).unwrap());
+            .stderr(stderr);
         let child = command.spawn().expect("the bootstrap can be started");
         Lambda {
             function,

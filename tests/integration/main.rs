@@ -4,9 +4,12 @@
 
 #![allow(clippy::unwrap_used, reason = "in a test an unwrap is an assertion")]
 
+mod application;
 mod architecture;
 mod configuration;
 mod deadlines;
+mod differential;
+mod emulator;
 mod init;
 mod lambda;
 mod local;

@@ -162,3 +162,57 @@ fn a_bootstrap_starts_beside_what_a_killed_one_left_behind() {
     assert_eq!(second.get("/"), "new");
     assert!(old.iter().all(|process| process.ends_within(PATIENCE)));
 }
+
+#[test]
+fn a_master_that_ends_gracefully_is_started_again() {
+    for signal in [Signal::TERM, Signal::QUIT, Signal::USR2] {
+        let mut lambda = Function::new("<?php echo 'up';")
+            .env("AWS_LAMBDA_MAX_CONCURRENCY", "3")
+            .start();
+        (0..3).for_each(|_| _ = lambda.get("/"));
+        kill(lambda.master(), signal);
+        // each is answered, some with the error of a worker that was taken along
+        for _ in 0..12 {
+            let call = lambda.invoke(get("/"));
+            if call.path.ends_with("/error") {
+                let types = ["Runtime.PhpFpmExited", "Runtime.WorkerCrashed"];
+                assert!(
+                    types.contains(&call.error_type().as_str()),
+                    "{}",
+                    call.text()
+                );
+            }
+        }
+        assert_eq!(lambda.get("/"), "up", "{signal:?}");
+    }
+}
+
+#[test]
+fn a_script_that_empties_the_temporary_folder_costs_no_later_answer() {
+    let script = "<?php if ($_GET['empty'] ?? 0) exec('rm -rf ' . sys_get_temp_dir() . '/php-fpm-lambda-* ' . getenv('TMPDIR') . '/*'); \
+        if ($_GET['crash'] ?? 0) { exec('kill -SEGV ' . getmypid()); sleep(9); } echo 'up';";
+    let mut lambda = Function::new(script).start();
+    assert_eq!(lambda.get("/?empty=1"), "up");
+    assert_eq!(
+        std::fs::read_dir(lambda.function.temp_dir())
+            .unwrap()
+            .count(),
+        0
+    );
+    let call = lambda.invoke(get("/?crash=1"));
+    assert_eq!(call.error_type(), "Runtime.WorkerCrashed");
+    assert_eq!(lambda.get("/"), "up");
+    kill(lambda.master(), Signal::KILL);
+    lambda.invoke(get("/"));
+    assert_eq!(lambda.get("/"), "up");
+}
+
+#[test]
+fn a_stopped_master_is_replaced_when_it_is_needed() {
+    let script = "<?php if ($_GET['crash'] ?? 0) { exec('kill -STOP ' . $_GET['crash']); exec('kill -SEGV ' . getmypid()); sleep(9); } echo 'up';";
+    let mut lambda = Function::new(script).start();
+    assert_eq!(lambda.get("/"), "up");
+    let call = lambda.invoke(get(&format!("/?crash={}", lambda.master())));
+    assert_eq!(call.error_type(), "Runtime.WorkerCrashed");
+    assert_eq!(lambda.get("/"), "up");
+}

@@ -341,3 +341,23 @@ fn uploads_and_sessions_work_without_any_setting() {
         .page();
     assert_eq!(page, format!("{id} 2 upload"));
 }
+
+#[test]
+fn a_hundred_thousand_headers_are_no_matter_of_seconds() {
+    let script =
+        "<?php for ($i = 0; $i < 30000; $i++) header(\"X-$i: v\"); echo count($_SERVER) > 50000;";
+    let mut lambda = Function::new(script).start();
+    let headers: Vec<(String, String)> = (0..50_000)
+        .map(|index| (format!("x-{index}"), "v".into()))
+        .collect();
+    let headers: Vec<(&str, &str)> = headers
+        .iter()
+        .map(|(n, v)| (n.as_str(), v.as_str()))
+        .collect();
+    let mut event = lambda.event(request("GET", "/", "", &headers, None));
+    // far more than it takes, and far less than with a search through all for each
+    event.timeout = std::time::Duration::from_secs(20);
+    let call = lambda.invoke_event(event);
+    assert_eq!(call.page(), "1");
+    assert_eq!(call.json()["headers"].as_object().unwrap().len(), 30_001);
+}

@@ -124,3 +124,26 @@ fn sigterm_during_the_start_ends_with_success() {
             .any(|title| title == &program.display().to_string())
     );
 }
+
+#[test]
+fn sigterm_while_lambda_does_not_take_the_error_of_the_start() {
+    let mut lambda = Function::new("")
+        .env("_HANDLER", "none.php")
+        .env("AWS_LAMBDA_RUNTIME_API", &silent())
+        .start();
+    // the report is under way when it is in the log
+    while !lambda.log().contains("Runtime.NoSuchHandler") {
+        std::thread::yield_now();
+    }
+    lambda.signal(Signal::TERM);
+    assert_eq!(lambda.wait().code(), Some(1));
+}
+
+/// An address that takes connections and never answers.
+fn silent() -> String {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    // for as long as the tests run
+    std::mem::forget(listener);
+    address
+}
