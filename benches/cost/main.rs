@@ -33,14 +33,25 @@ fn main() {
     if let Some(client) = wire::Client::from_arguments() {
         return client.run();
     }
+    // cargo adds an option of its own
+    let filter = std::env::args()
+        .skip(1)
+        .find(|argument| !argument.starts_with("--"));
+    let is_wanted = |workload: &Workload| {
+        let filter = filter.as_deref().unwrap_or_default();
+        workload.name.contains(filter)
+    };
     let setup = Setup::new();
     let mut report = Report::new(&setup);
 
-    let warm: Vec<warm::Row> = Workload::all()
-        .iter()
-        .map(|workload| warm::measure(&setup, workload))
+    let workloads = Workload::all().into_iter().filter(is_wanted);
+    let warm: Vec<warm::Row> = workloads
+        .map(|workload| warm::measure(&setup, &workload))
         .collect();
     report.warm(&warm);
+    if filter.is_some() {
+        return report.write_json();
+    }
     let init = init::measure(&setup);
     report.init(&init);
     let memory = memory::measure(&setup);
