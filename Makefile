@@ -31,7 +31,9 @@ check: image-toolchain ## format, lints and shell scripts; licences and bans whe
 	fi
 
 bench: image-toolchain ## run the benchmarks; the figures also go to dist/bench.json
-	$(in_toolchain) sh -c 'rm -f /target/bench.json && BENCH_JSON=/target/bench.json cargo bench --locked'
+	$(in_toolchain) sh -c 'rm -f /target/bench.json && export BENCH_JSON=/target/bench.json \
+	    RUSTFLAGS="-C target-feature=+crt-static" && cargo bench --locked --benches \
+	    --target "$$(rustc -vV | sed -n "s/^host: //p")"'
 	@mkdir -p dist
 	@$(in_toolchain) cat /target/bench.json >dist/bench.json
 

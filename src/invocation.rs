@@ -66,7 +66,6 @@ pub async fn run(
         function.log.write(&context, Level::Warn, message);
     }
     slot.recycle(function.max_requests).await;
-    slot.drain().await;
     slot.set_context(Context::default());
     match posted {
         Err(ApiError::Refused(text)) => {

@@ -22,6 +22,9 @@ const PATIENCE: Duration = Duration::from_secs(1);
 /// How long a worker that is started again, and its warm-up, may take.
 const SLOW: Duration = Duration::from_secs(5);
 
+/// A worker that is idle behind its answer says so within this time.
+const AT_ONCE: Duration = Duration::from_millis(1);
+
 /// How often what died is started again in a row.
 const ATTEMPTS: u32 = 3;
 
@@ -150,6 +153,7 @@ impl Slot {
     /// Waits until the worker is done with a request that has its answer: `fastcgi_finish_request()` lets a script go on
     /// behind it. False: it was not done at `deadline`, or died. True at once when it was killed already.
     pub async fn settle(&mut self, deadline: Option<Instant>) -> bool {
+        let begun = Instant::now();
         let pong = async {
             match &self.connection {
                 None => true,
@@ -162,10 +166,14 @@ impl Slot {
             Some(deadline) => timeout_at(deadline, pong).await.unwrap_or(false),
             None => pong.await,
         };
-        if is_settled {
-            self.served += 1;
-        } else {
+        self.served += 1;
+        if !is_settled {
             self.kill().await;
+        } else if begun.elapsed() > AT_ONCE {
+            // something ran behind the answer, and may have written
+            self.drain().await;
+        } else {
+            self.fpm.drain_error_log(self.index);
         }
         is_settled
     }

@@ -192,6 +192,11 @@ impl Fpm {
         self.output.set_context(slot, context);
     }
 
+    /// Puts what stands in the slot's error log into the log; see [`Fpm::drain`] for all that its worker has written.
+    pub fn drain_error_log(&self, slot: usize) {
+        self.output.drain_error_log(slot);
+    }
+
     /// Waits until everything that the slot's worker has written is in the log.
     pub async fn drain(&self, slot: usize) {
         self.output.drain_error_log(slot);
