@@ -12,7 +12,7 @@ help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## /  make \1  \t/p' $(MAKEFILE_LIST)
 
 serve: image-local ## serve FUNCTION (examples/hello) at http://localhost:PORT (8080); Ctrl-C ends it
-	@echo "http://localhost:$(PORT) serves $(FUNCTION)"
+	@echo "Open http://localhost:$(PORT): it serves $(FUNCTION)"
 	@FUNCTION='$(FUNCTION)' PORT='$(PORT)' layer-build/serve
 
 test: image-toolchain ## run every test
@@ -32,7 +32,7 @@ check: image-toolchain ## format, lints and shell scripts; licences and bans whe
 
 bench: image-toolchain ## run the benchmarks; the figures also go to dist/bench.json
 	$(in_toolchain) sh -c 'rm -f /target/bench.json && export BENCH_JSON=/target/bench.json \
-	    RUSTFLAGS="-C target-feature=+crt-static" && cargo bench --locked --benches \
+	    RUSTFLAGS="-C target-feature=+crt-static" && cargo bench --locked --bench cost \
 	    --target "$$(rustc -vV | sed -n "s/^host: //p")"'
 	@mkdir -p dist
 	@$(in_toolchain) cat /target/bench.json >dist/bench.json

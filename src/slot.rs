@@ -153,6 +153,8 @@ impl Slot {
     /// Waits until the worker is done with a request that has its answer: `fastcgi_finish_request()` lets a script go on
     /// behind it. False: it was not done at `deadline`, or died. True at once when it was killed already.
     pub async fn settle(&mut self, deadline: Option<Instant>) -> bool {
+        // the answer is to be on its way first
+        tokio::task::yield_now().await;
         let begun = Instant::now();
         let pong = async {
             match &self.connection {
