@@ -1,6 +1,6 @@
 //! `lambda-local`: a local Lambda for any bootstrap.
 
-use std::{error::Error, future::Future, io, process::ExitCode};
+use std::{error::Error, fs, future::Future, io, process::ExitCode};
 
 use clap::Parser;
 use php_fpm_lambda::local::{
@@ -32,14 +32,39 @@ async fn run(options: Options) -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// Ctrl-C, or a SIGTERM.
+/// Ctrl-C, Ctrl-\, a terminal that is closed, or a SIGTERM.
 fn shutdown() -> io::Result<impl Future<Output = ()>> {
     let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut quit = signal(SignalKind::quit())?;
     let mut terminate = signal(SignalKind::terminate())?;
+    let mut hang_up = if ignores_hang_up()? {
+        None
+    } else {
+        Some(signal(SignalKind::hangup())?)
+    };
     Ok(async move {
+        let hung_up = async {
+            match &mut hang_up {
+                Some(hang_up) => hang_up.recv().await,
+                None => std::future::pending().await,
+            }
+        };
         tokio::select! {
             _ = interrupt.recv() => {}
+            _ = quit.recv() => {}
             _ = terminate.recv() => {}
+            _ = hung_up => {}
         }
     })
+}
+
+/// Whether `nohup` started this program; listening to the signal would undo that.
+fn ignores_hang_up() -> io::Result<bool> {
+    let status = fs::read_to_string("/proc/self/status")?;
+    let mask = status
+        .lines()
+        .find_map(|line| line.strip_prefix("SigIgn:"))
+        .and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
+    let hang_up = 1 << (SignalKind::hangup().as_raw_value() - 1);
+    Ok(mask.is_some_and(|mask| mask & hang_up != 0))
 }

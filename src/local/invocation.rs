@@ -48,9 +48,10 @@ pub(crate) struct Ids {
 }
 
 impl Ids {
-    /// Draws new ids; `trace_id` is the caller's, where there was one.
+    /// Draws new ids; `trace_id` is the caller's, which counts where it is one.
     pub(crate) fn new(trace_id: Option<&HeaderValue>) -> io::Result<Self> {
-        let trace_id = match trace_id {
+        let is_one = |value: &&HeaderValue| value.to_str().is_ok_and(|text| text.contains("Root="));
+        let trace_id = match trace_id.filter(is_one) {
             Some(trace_id) => trace_id.clone(),
             None => {
                 let seconds = SystemTime::now()
@@ -118,8 +119,18 @@ pub(crate) enum Outcome {
 #[derive(Debug)]
 pub(crate) struct Response {
     pub(crate) body: Bytes,
-    /// It came as a stream that begins with a prelude: JSON with status and headers, 8 NUL bytes, then the raw body.
-    pub(crate) has_prelude: bool,
+    pub(crate) form: Form,
+}
+
+/// How a response is to be read by who turns it into HTTP.
+#[derive(Debug)]
+pub(crate) enum Form {
+    /// JSON, whole.
+    Buffered,
+    /// A stream that begins with a prelude: JSON with status and headers, 8 NUL bytes, then the raw body.
+    Prelude,
+    /// A stream that is nothing but the body, of this Content-Type.
+    Raw { content_type: HeaderValue },
 }
 
 /// An error as callers see it.
@@ -150,6 +161,18 @@ impl Failure {
             body: body.into(),
         }
     }
+
+    /// As much of the body as a line of the log should have.
+    pub(crate) fn excerpt(&self) -> String {
+        const MOST: usize = 4096;
+        let length = self.body.len();
+        let text = String::from_utf8_lossy(&self.body[..length.min(MOST)]);
+        if length > MOST {
+            format!("{text}… ({length} bytes)")
+        } else {
+            text.into_owned()
+        }
+    }
 }
 
 /// The way to the function: invocations wait here for the slot that takes them, first come, first served.
@@ -162,7 +185,7 @@ pub(crate) struct Queue {
 #[derive(Debug)]
 pub(crate) struct Queued {
     pub(crate) invocation: Invocation,
-    /// Nobody may be listening any more; the invocation runs all the same, as in Lambda.
+    /// Closed when nobody is listening any more. An invocation that has begun runs on all the same, as in Lambda.
     pub(crate) caller: oneshot::Sender<Outcome>,
 }
 

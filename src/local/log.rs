@@ -74,9 +74,18 @@ impl Log {
         let _ = self.sender.send(Entry::Line(line));
     }
 
-    /// Writes a line of lambda-local's own, told apart from the function's by its prefix.
+    /// Writes a line of lambda-local's own, told apart from the function's by its prefix. What it quotes of requests and
+    /// answers can neither begin a line nor steer a terminal: control and bidi characters are escaped.
     pub fn note(&self, text: impl std::fmt::Display) {
-        self.line(format!("lambda-local: {text}"));
+        let mut line = String::from("lambda-local: ");
+        for character in text.to_string().chars() {
+            if is_steering(character) {
+                line.extend(character.escape_default());
+            } else {
+                line.push(character);
+            }
+        }
+        self.line(line);
     }
 
     /// Waits until everything up to now is written, but at most a second: a paused terminal must not prevent the exit.
@@ -86,6 +95,12 @@ impl Log {
             let _ = wait.recv_timeout(Duration::from_secs(1));
         }
     }
+}
+
+/// Controls, the two separators that some viewers break lines at, and what changes the direction of text.
+fn is_steering(character: char) -> bool {
+    character.is_control()
+        || matches!(character, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 fn write(mut sink: impl Write, entries: &mpsc::Receiver<Entry>, counters: &Counters) {
@@ -143,6 +158,18 @@ mod tests {
         log.note("two");
         log.flush();
         assert_eq!(*kept.0.lock().unwrap(), b"one\nlambda-local: two\n");
+    }
+
+    #[test]
+    fn what_a_note_quotes_cannot_steer() {
+        let kept = Kept::default();
+        let log = Log::new(kept.clone()).unwrap();
+        log.note("é\u{9b}31m\x1b[0m\nSTART \u{202e}\u{2066}\u{2028}\t\x7f");
+        log.flush();
+        assert_eq!(
+            String::from_utf8(kept.0.lock().unwrap().clone()).unwrap(),
+            "lambda-local: é\\u{9b}31m\\u{1b}[0m\\nSTART \\u{202e}\\u{2066}\\u{2028}\\t\\u{7f}\n"
+        );
     }
 
     /// A sink that nobody reads until the test says so.

@@ -68,8 +68,14 @@ pub async fn run(
     shutdown: impl Future<Output = ()>,
 ) -> io::Result<()> {
     let address = listener.local_addr()?;
+    // An unspecified address is none that one could open.
+    let place = if address.ip().is_unspecified() {
+        format!("port {} of all interfaces", address.port())
+    } else {
+        format!("http://{address}")
+    };
     log.line(format!(
-        "Listening on http://{address} (function {}, Ctrl-C to stop)",
+        "Listening on {place} (function {}, Ctrl-C to stop)",
         function.root.display()
     ));
     let (queue, mut invocations) = Queue::new();
@@ -104,6 +110,7 @@ fn service(front: Front) -> IntoMakeServiceWithConnectInfo<Router, SocketAddr> {
     Router::new()
         .route(invoke_api::PATH, post(invoke_api::handle))
         .route("/_console", any(reserved))
+        .route("/_console/", any(reserved))
         .route("/_console/{*rest}", any(reserved))
         .fallback(gateway::handle)
         .with_state(front)

@@ -3,13 +3,17 @@
 use std::{
     error::Error,
     fmt, io,
-    net::SocketAddr,
+    net::{Ipv4Addr, SocketAddr},
     os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
     time::Duration,
 };
 
 use clap::Parser;
+use rustix::{
+    fs::{Access, access},
+    process::getuid,
+};
 
 /// Where Lambda unpacks layers; the second place where it looks for a bootstrap.
 const LAYER_BOOTSTRAP: &str = "/opt/bootstrap";
@@ -18,16 +22,18 @@ const LAYER_BOOTSTRAP: &str = "/opt/bootstrap";
 ///
 /// Every HTTP request becomes a payload 2.0 event (API Gateway HTTP API, Function URL) and the function's answer
 /// becomes the HTTP response. Raw events of any kind can be posted to
-/// /2015-03-31/functions/function/invocations, which answers as Lambda's invoke API does.
+/// /2015-03-31/functions/function/invocations, which answers as Lambda's invoke API does. The path /_console is
+/// reserved and never reaches the function.
 ///
 /// The function runs as in Lambda: one event at a time, 10 seconds for init, killed with all that it started when
-/// it times out, started again with the next event. It gets Lambda's environment variables and those of --env, and
-/// none of yours.
+/// it times out (but for a daemon that left its parent and cleared its environment), started again with the next
+/// event. It gets Lambda's environment variables and those of --env, and none of yours.
 #[derive(Debug, Parser)]
 #[command(name = "lambda-local", version)]
 pub struct Options {
-    /// Address to serve HTTP on; anything but a loopback address lets your network call the function
-    #[arg(long, value_name = "IP:PORT", default_value = "127.0.0.1:8080")]
+    /// Address to serve HTTP on, of 127.0.0.1 where it is a port alone; anything but a loopback address lets your
+    /// network call the function
+    #[arg(long, value_name = "IP:PORT", default_value = "127.0.0.1:8080", value_parser = address)]
     pub listen: SocketAddr,
 
     /// The runtime to start [default: FUNCTION_DIR/bootstrap, else /opt/bootstrap: Lambda's order]
@@ -46,7 +52,7 @@ pub struct Options {
     #[arg(long, value_name = "MB", default_value_t = 1024, value_parser = clap::value_parser!(u16).range(128..=10240))]
     pub memory: u16,
 
-    /// Environment variable of the function; may be repeated, and wins over Lambda's own
+    /// Environment variable of the function; may be repeated, and wins over most of Lambda's own
     #[arg(long, value_name = "KEY=VALUE", value_parser = key_value)]
     pub env: Vec<(String, String)>,
 
@@ -54,11 +60,37 @@ pub struct Options {
     pub function_dir: PathBuf,
 }
 
-fn key_value(argument: &str) -> Result<(String, String), String> {
-    match argument.split_once('=') {
-        Some((key, value)) if !key.is_empty() => Ok((key.to_owned(), value.to_owned())),
-        _ => Err("write it as KEY=VALUE".to_owned()),
+/// `IP:PORT`; `PORT`, `:PORT` and `localhost:PORT` mean this machine alone.
+fn address(argument: &str) -> Result<SocketAddr, String> {
+    let port = argument
+        .strip_prefix("localhost")
+        .unwrap_or(argument)
+        .strip_prefix(':')
+        .unwrap_or(argument);
+    match port.parse::<u16>() {
+        Ok(port) => Ok((Ipv4Addr::LOCALHOST, port).into()),
+        Err(_) => argument
+            .parse()
+            .map_err(|_| "write an address and a port, such as 127.0.0.1:8080".to_owned()),
     }
+}
+
+fn key_value(argument: &str) -> Result<(String, String), String> {
+    let (key, value) = argument
+        .split_once('=')
+        .filter(|(key, _)| !key.is_empty())
+        .ok_or("write it as KEY=VALUE")?;
+    let why = match key {
+        "AWS_LAMBDA_RUNTIME_API" => {
+            "the Runtime API is lambda-local's own, on a new port for each sandbox"
+        }
+        "AWS_LAMBDA_LOG_STREAM_NAME" => {
+            "it is lambda-local's own, which recognises the function's processes by it"
+        }
+        "AWS_LAMBDA_MAX_CONCURRENCY" => "lambda-local hands over one event at a time",
+        _ => return Ok((key.to_owned(), value.to_owned())),
+    };
+    Err(format!("{key} cannot be set: {why}"))
 }
 
 /// A function whose folder and bootstrap exist.
@@ -95,7 +127,12 @@ impl TryFrom<Options> for Function {
             }
             Err(source) => return Err(SetupError::FunctionDir { folder, source }),
         };
+        // Else the start of the bootstrap would fail, as if that were not allowed.
+        if access(&root, Access::EXEC_OK).is_err() {
+            return Err(SetupError::NoEntry { folder: root });
+        }
         let candidates = match options.bootstrap {
+            Some(path) if path.is_dir() => return Err(SetupError::BootstrapIsFolder { path }),
             Some(path) => vec![path],
             None => vec![root.join("bootstrap"), PathBuf::from(LAYER_BOOTSTRAP)],
         };
@@ -109,11 +146,10 @@ impl TryFrom<Options> for Function {
                 bootstrap: found.clone(),
             });
         }
-        let bootstrap = found
-            .canonicalize()
-            .map_err(|_| SetupError::NotExecutable {
-                bootstrap: found.clone(),
-            })?;
+        // Not canonicalize: a program may tell by the name it is called by what it is to do, or where its files are.
+        let bootstrap = std::path::absolute(found).map_err(|_| SetupError::NotExecutable {
+            bootstrap: found.clone(),
+        })?;
         Ok(Self {
             root,
             bootstrap,
@@ -140,6 +176,16 @@ pub enum SetupError {
         folder: PathBuf,
         /// Why it could not be used.
         source: io::Error,
+    },
+    /// The function's folder may not be entered by the user that this process runs as.
+    NoEntry {
+        /// Absolute.
+        folder: PathBuf,
+    },
+    /// `--bootstrap` names a folder.
+    BootstrapIsFolder {
+        /// As it was written on the command line.
+        path: PathBuf,
     },
     /// There is no bootstrap in any of the places.
     NoBootstrap {
@@ -168,6 +214,21 @@ impl fmt::Display for SetupError {
                 "{} cannot be used as the function's folder ({source}): give the folder that you would deploy",
                 folder.display()
             ),
+            Self::NoEntry { folder } => {
+                let (path, user) = (folder.display(), getuid().as_raw());
+                write!(
+                    f,
+                    "the function's folder {path} may not be entered by user {user}: run chmod o+rx {path}, or on the \
+                     folder outside that is mounted there"
+                )
+            }
+            Self::BootstrapIsFolder { path } => {
+                write!(
+                    f,
+                    "--bootstrap {} is a folder: name the file in it",
+                    path.display()
+                )
+            }
             Self::NoBootstrap { looked_in } => {
                 let places: Vec<_> = looked_in
                     .iter()
@@ -208,7 +269,10 @@ impl Error for SetupError {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
         match self {
             Self::FunctionDir { source, .. } | Self::Listen { source, .. } => Some(source),
-            Self::NoBootstrap { .. } | Self::NotExecutable { .. } => None,
+            Self::NoEntry { .. }
+            | Self::BootstrapIsFolder { .. }
+            | Self::NoBootstrap { .. }
+            | Self::NotExecutable { .. } => None,
         }
     }
 }
@@ -243,6 +307,52 @@ mod tests {
         );
         assert!(Options::try_parse_from(["lambda-local", "--env", "A", "."]).is_err());
         assert!(Options::try_parse_from(["lambda-local", "--env", "=A", "."]).is_err());
+    }
+
+    #[test]
+    fn a_port_alone_is_this_machines() {
+        for (argument, expected) in [
+            ("8080", "127.0.0.1:8080"),
+            (":8080", "127.0.0.1:8080"),
+            ("localhost:8080", "127.0.0.1:8080"),
+            ("0.0.0.0:80", "0.0.0.0:80"),
+            ("[::1]:0", "[::1]:0"),
+        ] {
+            assert_eq!(address(argument).unwrap().to_string(), expected);
+        }
+        for wrong in [
+            "",
+            ":",
+            "localhost",
+            "localhost8080",
+            "127.0.0.1",
+            "99999",
+            "a:1",
+        ] {
+            assert!(address(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn what_is_lambda_locals_own_cannot_be_set() {
+        for name in [
+            "AWS_LAMBDA_RUNTIME_API",
+            "AWS_LAMBDA_LOG_STREAM_NAME",
+            "AWS_LAMBDA_MAX_CONCURRENCY",
+        ] {
+            let error = key_value(&format!("{name}=1")).unwrap_err();
+            assert!(error.starts_with(name), "{error}");
+        }
+    }
+
+    #[test]
+    fn the_bootstrap_is_started_by_the_name_it_was_given() {
+        let folder = tempfile::tempdir().unwrap();
+        let link = folder.path().join("link");
+        std::os::unix::fs::symlink("/bin/sh", &link).unwrap();
+        let path = folder.path().to_str().unwrap();
+        let function = function(&["--bootstrap", link.to_str().unwrap(), path]).unwrap();
+        assert_eq!(function.bootstrap, link);
     }
 
     #[test]

@@ -41,18 +41,34 @@ impl Output {
         if self.ended || self.pipe.readable().await.is_err() {
             std::future::pending::<()>().await;
         }
-        self.drain();
+        self.take(|pipe, chunk| pipe.try_read(chunk));
     }
 
-    /// Hands on what is there now, without waiting for more. Not more than a pipe can hold, so that output without end
-    /// cannot keep the event loop for itself.
+    /// Hands on what is there now, without waiting for more; where that ends in the middle of a line, it is one.
     pub(crate) fn drain(&mut self) {
+        // Not try_read, which knows only what the event loop has seen: of a process that wrote and ended at once that
+        // is nothing yet.
+        let is_empty = self.take(|pipe, chunk| Ok(rustix::io::read(pipe, chunk)?));
+        if is_empty {
+            self.lines.take_rest(|line| self.log.line(line));
+        }
+    }
+
+    /// Hands on everything, a last line without its newline included.
+    pub(crate) fn finish(&mut self) {
+        self.drain();
+        self.lines.take_rest(|line| self.log.line(line));
+    }
+
+    /// Reads until nothing is there, and tells whether it came that far. Not more than a pipe can hold, so that output
+    /// without end cannot keep the event loop for itself.
+    fn take(&mut self, read: impl Fn(&Receiver, &mut [u8]) -> io::Result<usize>) -> bool {
         let mut chunk = [0; 16 * 1024];
         for _ in 0..LARGEST_PIPE / chunk.len() {
-            match self.pipe.try_read(&mut chunk) {
+            match read(&self.pipe, &mut chunk) {
                 Ok(0) => {
                     self.ended = true;
-                    return;
+                    return true;
                 }
                 Ok(length) => self
                     .lines
@@ -60,16 +76,11 @@ impl Output {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => {
                     self.ended = error.kind() != io::ErrorKind::WouldBlock;
-                    return;
+                    return true;
                 }
             }
         }
-    }
-
-    /// Hands on everything, a last line without its newline included.
-    pub(crate) fn finish(mut self) {
-        self.drain();
-        self.lines.finish(|line| self.log.line(line));
+        false
     }
 }
 
@@ -94,7 +105,7 @@ impl Lines {
         }
     }
 
-    fn finish(mut self, mut hand_on: impl FnMut(&[u8])) {
+    fn take_rest(&mut self, hand_on: impl FnOnce(&[u8])) {
         if !self.rest.is_empty() {
             hand_on(&self.rest.split());
         }
@@ -103,7 +114,38 @@ impl Lines {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::mpsc;
+
     use super::*;
+
+    /// A log's sink, each write of which is one line.
+    struct Written(mpsc::Sender<Vec<u8>>);
+
+    impl io::Write for Written {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.send(bytes.to_vec()).map_err(io::Error::other)?;
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[tokio::test]
+    async fn what_the_event_loop_has_not_seen_yet_is_handed_on_too() {
+        let (sender, written) = mpsc::channel();
+        let (mut output, write_end) = Output::new(Log::new(Written(sender)).unwrap()).unwrap();
+        rustix::io::write(&write_end, b"one\ntw").unwrap();
+        output.drain();
+        rustix::io::write(&write_end, b"o").unwrap();
+        drop(write_end);
+        output.finish();
+        // Ends with the log, whose last handle is the output's.
+        drop(output);
+        let lines: Vec<_> = written.iter().collect();
+        assert_eq!(lines, [&b"one\n"[..], b"tw\n", b"o\n"]);
+    }
 
     fn lines<'a>(chunks: impl IntoIterator<Item = &'a [u8]>) -> Vec<Vec<u8>> {
         let mut lines = Lines::default();
@@ -111,7 +153,7 @@ mod tests {
         for chunk in chunks {
             lines.take(chunk, |line| found.push(line.to_vec()));
         }
-        lines.finish(|line| found.push(line.to_vec()));
+        lines.take_rest(|line| found.push(line.to_vec()));
         found
     }
 

@@ -5,6 +5,8 @@ use std::{
     fs, io,
     os::{fd::OwnedFd, unix::process::CommandExt},
     process::{Child, Command, ExitStatus},
+    thread,
+    time::{Duration, Instant},
 };
 
 use rustix::{
@@ -25,6 +27,9 @@ const GONE: Timespec = Timespec {
 /// How often the sandbox is searched for processes that were forked while the others were killed.
 const MOST_ROUNDS: u32 = 10;
 
+/// How long the kernel may be between a process's old environment and its new one.
+const MOST_EXEC: Duration = Duration::from_millis(100);
+
 /// A child in a process group of its own, that dies with this process.
 #[derive(Debug)]
 pub(crate) struct Process {
@@ -34,7 +39,8 @@ pub(crate) struct Process {
     pidfd: OwnedFd,
     /// SIGCHLD: some child has ended. Unlike a pidfd, tokio waits for it without unsafe code.
     child_ended: tokio::signal::unix::Signal,
-    /// `NAME=value`, in the environment of the child and of nobody else: how its descendants are recognised.
+    /// `NAME=value`, in the environment of the child and of nobody else: how its descendants are recognised, as long as
+    /// they keep it.
     marker: String,
 }
 
@@ -79,17 +85,19 @@ impl Process {
     }
 
     /// Kills the child and everything it started, whatever group or session that has moved to, and waits for their end.
-    pub(crate) async fn kill_all(mut self) {
+    /// One that lost its parent is recognised by its environment, so that a daemon which cleared that is not found.
+    ///
+    /// Not asynchronous: it takes a moment, and nothing that is dropped can leave half of them behind.
+    pub(crate) fn kill_all(&mut self) {
         // Before the child dies: its children lose their parent with it.
         let mut members = self.members();
-        let _ = pidfd_send_signal(&self.pidfd, Signal::KILL);
-        let _ = self.wait().await;
+        end(&self.pidfd);
+        if let Ok(Some(_)) = self.child.try_wait() {
+            self.has_ended = true;
+        }
         for _ in 0..MOST_ROUNDS {
             for (pid, member) in members {
-                let _ = pidfd_send_signal(&member, Signal::KILL);
-                // Not asynchronous, as there is nothing else to do and it is a moment: a pidfd is readable when its
-                // process has ended.
-                let _ = poll(&mut [PollFd::new(&member, PollFlags::IN)], Some(&GONE));
+                end(&member);
                 // Orphans are ours where this is a container's first process; elsewhere this is refused.
                 let _ = waitpid(Some(pid), WaitOptions::NOHANG);
             }
@@ -126,7 +134,7 @@ impl Process {
 
     /// The environment that a process was started with; a fork has that of its parent.
     fn has_marker(&self, pid: i32) -> bool {
-        fs::read(format!("/proc/{pid}/environ")).is_ok_and(|environ| {
+        environ(pid).is_ok_and(|environ| {
             environ
                 .split(|&byte| byte == 0)
                 .any(|entry| entry == self.marker.as_bytes())
@@ -165,14 +173,12 @@ impl Process {
     }
 }
 
-impl Drop for Process {
-    /// For a future that is dropped in the middle; the orderly ends are [`Process::kill_all`] and the child's own.
-    fn drop(&mut self) {
-        if let Ok(None) = self.child.try_wait() {
-            let _ = self.child.kill();
-            let _ = self.child.wait();
-        }
-    }
+/// Kills a process and waits until it is gone.
+fn end(pidfd: &OwnedFd) {
+    // It fails when the process has ended already.
+    let _ = pidfd_send_signal(pidfd, Signal::KILL);
+    // A pidfd is readable when its process has ended.
+    let _ = poll(&mut [PollFd::new(pidfd, PollFlags::IN)], Some(&GONE));
 }
 
 /// The child is killed when this process ends in any way, SIGKILL included.
@@ -198,6 +204,35 @@ fn die_with_parent(command: &mut Command) {
 
 fn raw(pid: Pid) -> i32 {
     pid.as_raw_nonzero().get()
+}
+
+/// What `/proc/PID/environ` has. Around an execve it breaks off, for a moment which no event ends.
+fn environ(pid: i32) -> io::Result<Vec<u8>> {
+    let until = Instant::now() + MOST_EXEC;
+    loop {
+        let environ = fs::read(format!("/proc/{pid}/environ"))?;
+        if is_whole(pid, &environ) || Instant::now() > until {
+            return Ok(environ);
+        }
+        thread::yield_now();
+    }
+}
+
+/// Whether this is all there is, by proc_pid_stat(5): the environment is between `env_start` and `env_end`, the 50th
+/// and 51st fields, once `end_code`, the 27th, is there. Kernel threads and zombies have no program, and nothing.
+fn is_whole(pid: i32, environ: &[u8]) -> bool {
+    let Ok(stat) = fs::read_to_string(format!("/proc/{pid}/stat")) else {
+        return true;
+    };
+    // The 2nd field is a name in parentheses, which may have anything in it.
+    let fields = stat.rsplit(')').next().unwrap_or_default();
+    let fields: Vec<_> = fields.split_whitespace().collect();
+    let field = |number: usize| fields.get(number - 3)?.parse::<usize>().ok();
+    let length = field(51)
+        .zip(field(50))
+        .and_then(|(end, start)| end.checked_sub(start));
+    let is_settled = field(27) != Some(0) && length == Some(environ.len());
+    is_settled || fs::read_link(format!("/proc/{pid}/exe")).is_err()
 }
 
 fn children(pid: i32) -> Vec<i32> {
@@ -270,8 +305,34 @@ mod tests {
         output.read_exact(&mut [0; 6]).unwrap();
         assert!(process.memory() > 0);
         assert!(!process.members().is_empty());
-        process.kill_all().await;
+        process.kill_all();
         // The pipe ends when the last of them has: this would wait for 1000 seconds.
         output.read_to_end(&mut Vec::new()).unwrap();
+    }
+
+    #[tokio::test]
+    async fn what_just_becomes_another_program_is_recognised_too() {
+        // It does nothing else, so that many a look at it comes in the middle.
+        let script = r#"again='exec sh -c "$0" "$0"'; exec sh -c "$again" "$again""#;
+        let mut process =
+            Process::start(&mut shell(script, "MARK=exec"), "MARK=exec".into()).unwrap();
+        let pid = raw(Pid::from_child(&process.child));
+        let recognised = (0..10_000).filter(|_| process.has_marker(pid)).count();
+        process.kill_all();
+        assert_eq!(recognised, 10_000);
+    }
+
+    #[tokio::test]
+    async fn an_environment_that_is_really_empty_is_no_riddle() {
+        let script = "exec env -i sleep 1000";
+        let mut process =
+            Process::start(&mut shell(script, "MARK=none"), "MARK=none".into()).unwrap();
+        let pid = raw(Pid::from_child(&process.child));
+        while fs::read_to_string(format!("/proc/{pid}/comm")).unwrap() != "sleep\n" {
+            thread::yield_now();
+        }
+        assert_eq!(environ(pid).unwrap(), b"");
+        assert!(is_whole(pid, b"") && !is_whole(pid, b"A=1"));
+        process.kill_all();
     }
 }

@@ -220,7 +220,7 @@ impl Refusal {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::local::invocation::{self, Response};
+    use crate::local::invocation::{self, Form, Response};
 
     fn next(
         protocol: &mut Protocol,
@@ -237,7 +237,7 @@ mod tests {
         let (reply, mut receiver) = oneshot::channel();
         let outcome = Outcome::Response(Response {
             body: "{}".into(),
-            has_prelude: false,
+            form: Form::Buffered,
         });
         let request_id = request_id.to_owned();
         let invocation_id = invocation_id.map(str::to_owned);

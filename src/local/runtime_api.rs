@@ -13,7 +13,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::local::{
     body::{self, Collected, PAYLOAD_LIMIT},
-    invocation::{Failure, Outcome, Response},
+    invocation::{Failure, Form, Outcome, Response},
     log::Log,
     protocol::{Call, Handover, Refusal},
 };
@@ -149,15 +149,39 @@ async fn response(
                     Outcome::Failure(api.broken_stream(error_type, &trailers))
                 }
                 _ => {
-                    let media_type = parts.headers.get(CONTENT_TYPE).map(HeaderValue::as_bytes);
-                    let has_prelude = streams && media_type == Some(HTTP_INTEGRATION.as_bytes());
-                    Outcome::Response(Response {
-                        body: bytes,
-                        has_prelude,
-                    })
+                    let form = if streams {
+                        form(parts.headers.get(CONTENT_TYPE))
+                    } else {
+                        Form::Buffered
+                    };
+                    Outcome::Response(Response { body: bytes, form })
                 }
             };
             api.answer(id, &parts.headers, outcome, Ok(())).await
+        }
+    }
+}
+
+/// What a stream of this Content-Type is.
+fn form(content_type: Option<&HeaderValue>) -> Form {
+    let Some(content_type) = content_type else {
+        return Form::Raw {
+            content_type: HeaderValue::from_static("application/octet-stream"),
+        };
+    };
+    let media_type = content_type
+        .as_bytes()
+        .split(|&byte| byte == b';')
+        .next()
+        .unwrap_or_default();
+    if media_type
+        .trim_ascii()
+        .eq_ignore_ascii_case(HTTP_INTEGRATION.as_bytes())
+    {
+        Form::Prelude
+    } else {
+        Form::Raw {
+            content_type: content_type.clone(),
         }
     }
 }

@@ -134,11 +134,8 @@ impl Sandbox {
     }
 
     /// Kills everything, after a time-out, a failed init or the bootstrap's end.
-    pub(crate) async fn kill(mut self) {
-        self.protocol.time_out();
-        self.process.kill_all().await;
-        self.output.finish();
-        self.server.abort();
+    pub(crate) fn kill(self) {
+        drop(self);
     }
 
     /// Asks the bootstrap to end, then does as [`Sandbox::leave`].
@@ -152,7 +149,18 @@ impl Sandbox {
         let exited = async { while !matches!(self.event().await, Event::Exited(_)) {} };
         // Being late is no error: the kill follows either way.
         let _ = timeout(SHUTDOWN, exited).await;
-        self.kill().await;
+        self.kill();
+    }
+}
+
+impl Drop for Sandbox {
+    /// Whoever has the sandbox answers for its end, a future that is dropped in the middle of [`Sandbox::leave`] too.
+    fn drop(&mut self) {
+        self.protocol.time_out();
+        self.process.kill_all();
+        // Only now has everybody written what they will.
+        self.output.finish();
+        self.server.abort();
     }
 }
 

@@ -52,7 +52,7 @@ impl Slot {
     }
 
     /// Init, then one invocation after the other, until the queue ends. When the future is dropped, call
-    /// [`Slot::stop`].
+    /// [`Slot::stop`]; a sandbox that is being ended at that moment is killed there and then.
     pub(crate) async fn serve(&mut self, invocations: &mut mpsc::UnboundedReceiver<Queued>) {
         let begun = Instant::now();
         // A failure is in the log; the next invocation tries again and tells its caller.
@@ -64,7 +64,10 @@ impl Slot {
             self.init_duration = Some(begun.elapsed());
         }
         while let Some(queued) = self.next(invocations).await {
-            self.invoke(queued).await;
+            // A browser whose user reloads has hung up on what still waits; Lambda, which queues nothing, never saw it.
+            if !queued.caller.is_closed() {
+                self.invoke(queued).await;
+            }
         }
     }
 
@@ -84,7 +87,7 @@ impl Slot {
             // Before the words on it: what the bootstrap wrote last is mostly the reason.
             match (broken, self.sandbox.take()) {
                 (Broken::Init(_), Some(sandbox)) => sandbox.leave().await,
-                (_, Some(sandbox)) => sandbox.kill().await,
+                (_, Some(sandbox)) => sandbox.kill(),
                 (_, None) => {}
             }
             let status = match broken {
@@ -100,10 +103,8 @@ impl Slot {
                     }
                 }
                 Broken::Init(failure) => {
-                    self.log.note(format_args!(
-                        "init failed: {}",
-                        String::from_utf8_lossy(&failure.body)
-                    ));
+                    self.log
+                        .note(format_args!("init failed: {}", failure.excerpt()));
                     Status::Error {
                         error_type: failure.error_type.clone(),
                     }
@@ -142,16 +143,16 @@ impl Slot {
                 biased;
                 event = sandbox.event() => if let Event::Exited(status) = event {
                     self.log.note(format_args!("the bootstrap ended between invocations ({status}); the next one starts it again"));
-                    self.kill().await;
+                    self.kill();
                 },
                 queued = invocations.recv() => return queued,
             }
         }
     }
 
-    async fn kill(&mut self) {
+    fn kill(&mut self) {
         if let Some(sandbox) = self.sandbox.take() {
-            sandbox.kill().await;
+            sandbox.kill();
         }
     }
 
@@ -199,7 +200,7 @@ impl Slot {
         let status = match result {
             Ok(()) => None,
             Err(broken) => {
-                self.kill().await;
+                self.kill();
                 Some(self.explain(&id, broken))
             }
         };
@@ -290,4 +291,63 @@ async fn ready(sandbox: &mut Sandbox, until: Instant) -> Result<(), Broken> {
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+
+    use super::*;
+    use crate::local::invocation::{Ids, Invocation, Queue};
+
+    #[derive(Clone)]
+    struct Written(std::sync::mpsc::Sender<Vec<u8>>);
+
+    impl io::Write for Written {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.send(bytes.to_vec()).map_err(io::Error::other)?;
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[tokio::test]
+    async fn what_nobody_waits_for_any_more_is_not_started() {
+        let (sender, written) = std::sync::mpsc::channel();
+        let log = Log::new(Written(sender)).unwrap();
+        let function = Function {
+            root: PathBuf::from("/"),
+            // Cannot be started, and an invocation comes to an end all the same.
+            bootstrap: PathBuf::from("/dev/null"),
+            handler: String::new(),
+            timeout: Duration::from_secs(60),
+            init_limit: Duration::from_secs(10),
+            memory: 128,
+            env: Vec::new(),
+        };
+        let mut slot = Slot::new(function, log);
+        let (queue, mut invocations) = Queue::new();
+        let invocation = || Invocation::new(Ids::new(None).unwrap(), "{}");
+        let mut given_up = Box::pin(queue.invoke(invocation()));
+        tokio::select! {
+            biased;
+            _ = &mut given_up => unreachable!("nothing takes it"),
+            () = std::future::ready(()) => {}
+        }
+        drop(given_up);
+        let outcome = tokio::select! {
+            outcome = queue.invoke(invocation()) => outcome,
+            () = slot.serve(&mut invocations) => None,
+        };
+        assert!(matches!(outcome, Some(Outcome::Failure(_))));
+        drop(slot);
+        let starts = written
+            .iter()
+            .filter(|line| line.starts_with(b"START "))
+            .count();
+        assert_eq!(starts, 1);
+    }
 }

@@ -4,7 +4,10 @@
 use std::{
     fs, io,
     net::SocketAddr,
-    os::unix::{fs::PermissionsExt, process::ExitStatusExt},
+    os::unix::{
+        fs::PermissionsExt,
+        process::{CommandExt, ExitStatusExt},
+    },
     path::Path,
     process::{Command, Stdio},
     time::Duration,
@@ -20,6 +23,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
     net::TcpListener,
     sync::{mpsc, oneshot},
     task::JoinHandle,
@@ -602,11 +606,11 @@ while True:
 async fn a_streamed_answer_is_collected() {
     let local = Local::start(
         r#"
-def stream(id, chunks, trailers):
+def stream(id, chunks, trailers, media_type):
     connection = http.client.HTTPConnection(os.environ["AWS_LAMBDA_RUNTIME_API"])
     connection.putrequest("POST", f"/2018-06-01/runtime/invocation/{id}/response")
     connection.putheader("Lambda-Runtime-Function-Response-Mode", "streaming")
-    connection.putheader("Content-Type", "application/vnd.awslambda.http-integration-response")
+    connection.putheader("Content-Type", media_type)
     connection.putheader("Transfer-Encoding", "chunked")
     connection.putheader("Trailer", "Lambda-Runtime-Function-Error-Type, Lambda-Runtime-Function-Error-Body")
     connection.endheaders()
@@ -620,13 +624,23 @@ while True:
     trailers = b""
     if json.loads(event)["rawPath"] == "/broken":
         trailers = b"Lambda-Runtime-Function-Error-Type: Function.Broken\r\nLambda-Runtime-Function-Error-Body: e30=\r\n"
-    stream(id, [b'{"statusCode":201}', bytes(8), b"one ", b"two"], trailers)
+    media_type = "application/vnd.awslambda.http-integration-response; charset=utf-8"
+    if json.loads(event)["rawPath"] == "/plain":
+        media_type = "text/csv; header=absent"
+    stream(id, [b'{"statusCode":201}', bytes(8), b"one ", b"two"], trailers, media_type)
 "#,
     )
     .await;
     let whole = local.get("/").send().await.unwrap();
     assert_eq!(whole.status(), StatusCode::CREATED);
     assert_eq!(whole.text().await.unwrap(), "one two");
+    let plain = local.get("/plain").send().await.unwrap();
+    assert_eq!(plain.status(), StatusCode::OK);
+    assert_eq!(plain.headers()["content-type"], "text/csv; header=absent");
+    assert_eq!(
+        plain.text().await.unwrap(),
+        "{\"statusCode\":201}\0\0\0\0\0\0\0\0one two"
+    );
     assert_eq!(
         local.get("/broken").send().await.unwrap().status(),
         StatusCode::BAD_GATEWAY
@@ -807,6 +821,150 @@ while True:
     local.stop().await;
 }
 
+#[tokio::test]
+async fn a_line_without_its_end_belongs_to_the_invocation_that_wrote_it() {
+    let mut local = Local::start(
+        r#"
+while True:
+    id, headers, event = next()
+    print("half a line", end="", flush=True)
+    respond(id, 1)
+"#,
+    )
+    .await;
+    local.invoke_json("{}").await;
+    let lines = local.lines_until("REPORT").await;
+    assert!(lines.iter().any(|line| line == "half a line"), "{lines:#?}");
+    local.stop().await;
+}
+
+/// Sends `request` as it is and returns all that comes back.
+async fn raw(address: SocketAddr, request: &str) -> String {
+    let mut stream = tokio::net::TcpStream::connect(address).await.unwrap();
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer).await.unwrap();
+    String::from_utf8(answer).unwrap()
+}
+
+#[tokio::test]
+async fn headers_of_the_connection_stay_with_it() {
+    let local = Local::start(
+        r#"
+while True:
+    id, headers, event = next()
+    respond(id, json.loads(event)["headers"])
+"#,
+    )
+    .await;
+    let chunked = "POST / HTTP/1.1\r\nHost: a\r\nConnection: close\r\nKeep-Alive: 5\r\nProxy-Authorization: x\r\n\
+        TE: trailers\r\nTrailer: x\r\nUpgrade: h2c\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n";
+    let answer = raw(local.address, chunked).await;
+    let (_, body) = answer.split_once("\r\n\r\n").unwrap();
+    let headers: serde_json::Map<String, Value> = serde_json::from_str(body).unwrap();
+    let names: Vec<_> = headers.keys().map(String::as_str).collect();
+    assert_eq!(
+        names,
+        [
+            "content-length",
+            "host",
+            "x-amzn-trace-id",
+            "x-forwarded-for",
+            "x-forwarded-port",
+            "x-forwarded-proto"
+        ]
+    );
+    assert_eq!(headers["content-length"], "3");
+    local.stop().await;
+}
+
+#[tokio::test]
+async fn requests_that_no_gateway_passes_on() {
+    let mut local = Local::start(ECHO).await;
+    for (request, answer) in [
+        ("GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n", "HTTP/1.1 400 "),
+        ("CONNECT a:443 HTTP/1.1\r\nHost: a\r\n", "HTTP/1.1 405 "),
+        ("GET /_console HTTP/1.1\r\nHost: a\r\n", "HTTP/1.1 404 "),
+        ("GET /_console/ HTTP/1.1\r\nHost: a\r\n", "HTTP/1.1 404 "),
+    ] {
+        let got = raw(
+            local.address,
+            &format!("{request}Connection: close\r\n\r\n"),
+        )
+        .await;
+        assert!(got.starts_with(answer), "{request}: {got}");
+    }
+    local.invoke_json("{}").await;
+    let lines = local.lines_until("REPORT").await;
+    let started = lines.iter().filter(|line| line.starts_with("START"));
+    assert_eq!(started.count(), 1, "{lines:#?}");
+    local.stop().await;
+}
+
+#[tokio::test]
+async fn the_length_that_head_tells_is_the_functions_or_none() {
+    let local = Local::start(
+        r#"
+while True:
+    id, headers, event = next()
+    given = json.loads(event)["rawQueryString"]
+    respond(id, {"statusCode": 200, "headers": {"Content-Length": given} if given else {}})
+"#,
+    )
+    .await;
+    for (query, length) in [("5", Some("5")), ("0", Some("0")), ("", None)] {
+        let url = format!("http://{}/?{query}", local.address);
+        let head = local.client.head(url).send().await.unwrap();
+        let told = head.headers().get("content-length");
+        assert_eq!(told.map(|value| value.to_str().unwrap()), length, "{query}");
+    }
+    local.stop().await;
+}
+
+#[tokio::test]
+async fn what_the_log_quotes_cannot_write_lines_of_its_own() {
+    let mut local = Local::start(
+        r#"
+while True:
+    id, headers, event = next()
+    body = '{"errorMessage":"a\nREPORT forged \x1b[31m \u202e' + "x" * 100000 + '"}'
+    call("POST", f"invocation/{id}/error", body.encode(), {"Lambda-Runtime-Function-Error-Type": "Function.Bad"})
+"#,
+    )
+    .await;
+    let response = local.get("/").send().await.unwrap();
+    assert_eq!(response.status(), StatusCode::BAD_GATEWAY);
+    let line = local.line("502 Bad Gateway").await;
+    assert!(
+        line.contains(r"a\nREPORT forged \u{1b}[31m \u{202e}xxx"),
+        "{line}"
+    );
+    assert!(line.len() < 5000, "{} bytes", line.len());
+    local.stop().await;
+}
+
+#[tokio::test]
+async fn a_trace_id_is_taken_over_where_it_is_one() {
+    let local = Local::start(ECHO).await;
+    for (given, kept) in [
+        ("Root=1-2-3;Sampled=1", true),
+        ("Self=1;Root=1-2-3", true),
+        ("", false),
+        ("anything", false),
+        ("Root=1-2-3;caf\u{e9}", false),
+    ] {
+        let request = local
+            .invoke("{}")
+            .header("X-Amzn-Trace-Id", given.as_bytes());
+        let answer = request.send().await.unwrap().text().await.unwrap();
+        let answer: Value = serde_json::from_str(&answer).unwrap();
+        let trace_id = &answer["headers"]["lambda-runtime-trace-id"];
+        assert_eq!(trace_id == given, kept, "{trace_id}");
+        assert!(trace_id.as_str().unwrap().contains("Root=1-"), "{trace_id}");
+    }
+    local.stop().await;
+}
+
 /// The program itself; its own standard output tells when it is ready.
 mod program {
     use std::io::{BufRead, BufReader};
@@ -857,13 +1015,109 @@ next()
 
     #[test]
     fn sigterm_ends_everything() {
-        for signal in [Signal::TERM, Signal::INT] {
+        for signal in [Signal::TERM, Signal::INT, Signal::HUP, Signal::QUIT] {
             let folder = folder_with(PRINTS_ITS_PID);
             let (mut program, _output, pids) = started(folder.path());
             kill_process(Pid::from_child(&program), signal).unwrap();
             assert_eq!(program.wait().unwrap().code(), Some(0));
             assert!(!pids.into_iter().any(is_running));
         }
+    }
+
+    #[test]
+    fn sigterm_while_a_failed_init_ends_leaves_nothing_behind() {
+        let folder = folder_with(
+            r#"
+print("bootstrap", os.getpid(), flush=True)
+print("child", subprocess.Popen(["setsid", "sleep", "1000"]).pid, flush=True)
+call("POST", "init/error", "{}")
+print("reported 0", flush=True)
+time.sleep(1000)
+"#,
+        );
+        let (mut program, mut output, pids) = started(folder.path());
+        number_behind("reported ", &mut output);
+        kill_process(Pid::from_child(&program), Signal::TERM).unwrap();
+        assert_eq!(program.wait().unwrap().code(), Some(0));
+        assert!(!pids.into_iter().any(is_running));
+    }
+
+    #[test]
+    fn nohup_is_respected() {
+        let folder = folder_with(PRINTS_ITS_PID);
+        let mut program = Command::new("nohup")
+            .arg(env!("CARGO_BIN_EXE_lambda-local"))
+            .args(["--listen", "127.0.0.1:0", folder.path().to_str().unwrap()])
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let mut output = BufReader::new(program.stdout.take().unwrap());
+        let child = number_behind("child ", &mut output);
+        kill_process(Pid::from_child(&program), Signal::HUP).unwrap();
+        let status = fs::read_to_string(format!("/proc/{}/status", program.id())).unwrap();
+        assert!(
+            status.lines().any(|line| line
+                .strip_prefix("SigIgn:\t")
+                .is_some_and(|mask| u64::from_str_radix(mask, 16).unwrap() & 1 == 1)),
+            "{status}"
+        );
+        assert!(is_running(child));
+        kill_process(Pid::from_child(&program), Signal::TERM).unwrap();
+        assert_eq!(program.wait().unwrap().code(), Some(0));
+    }
+
+    #[test]
+    fn a_folder_that_may_not_be_entered_is_named() {
+        let folder = folder_with("next()");
+        let path = folder.path().to_str().unwrap();
+        let bootstrap = ["--listen", "127.0.0.1:0", "--bootstrap", "/bin/true"];
+        let mut command = start(&[&bootstrap[..], &[path]].concat());
+        // Root may enter any folder, so as root the program is another user's.
+        if rustix::process::getuid().is_root() {
+            command.uid(993).gid(990);
+            fs::set_permissions(path, fs::Permissions::from_mode(0o700)).unwrap();
+        } else {
+            fs::set_permissions(path, fs::Permissions::from_mode(0o000)).unwrap();
+        }
+        let output = ended(&mut command);
+        fs::set_permissions(path, fs::Permissions::from_mode(0o700)).unwrap();
+        let error = String::from_utf8(output.stderr).unwrap();
+        assert!(
+            error.contains("may not be entered by user")
+                && error.contains(&format!("chmod o+rx {path}")),
+            "{error}"
+        );
+    }
+
+    /// Its output, also when against all expectation it starts to serve.
+    fn ended(command: &mut Command) -> std::process::Output {
+        let mut program = command.spawn().unwrap();
+        let mut line = String::new();
+        let mut output = BufReader::new(program.stdout.take().unwrap());
+        if output.read_line(&mut line).unwrap() > 0 {
+            program.kill().unwrap();
+        }
+        program.wait_with_output().unwrap()
+    }
+
+    #[test]
+    fn an_address_for_all_interfaces_is_no_url() {
+        let folder = folder_with("next()");
+        let mut program = start(&["--listen", "0.0.0.0:0", folder.path().to_str().unwrap()])
+            .spawn()
+            .unwrap();
+        let mut line = String::new();
+        BufReader::new(program.stdout.take().unwrap())
+            .read_line(&mut line)
+            .unwrap();
+        kill_process(Pid::from_child(&program), Signal::TERM).unwrap();
+        assert_eq!(program.wait().unwrap().code(), Some(0));
+        assert!(
+            line.starts_with("Listening on port ") && line.contains(" of all interfaces "),
+            "{line}"
+        );
     }
 
     #[test]
@@ -894,7 +1148,7 @@ next()
         let path = folder.path().to_str().unwrap();
         let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let address = taken.local_addr().unwrap().to_string();
-        let cases: [(&[&str], &str); 4] = [
+        let cases: [(&[&str], &str); 9] = [
             (&["--listen", &address, path], "is taken by another program"),
             (
                 &["--listen", "127.0.0.1:0", "/no/such/folder"],
@@ -914,9 +1168,23 @@ next()
                 &["--listen", "127.0.0.1:0", "--timeout", "0", path],
                 "0 is not in 1..=900",
             ),
+            (
+                &["--listen", "127.0.0.1:0", "--bootstrap", path, path],
+                "is a folder: name the file in it",
+            ),
+            (&["--listen", "here", path], "such as 127.0.0.1:8080"),
+            (&["--listen", "localhost:x", path], "such as 127.0.0.1:8080"),
+            (
+                &["--env", "AWS_LAMBDA_RUNTIME_API=x", path],
+                "the Runtime API is lambda-local's own",
+            ),
+            (
+                &["--env", "AWS_LAMBDA_MAX_CONCURRENCY=2", path],
+                "one event at a time",
+            ),
         ];
         for (arguments, message) in cases {
-            let output = start(arguments).output().unwrap();
+            let output = ended(&mut start(arguments));
             let error = String::from_utf8(output.stderr).unwrap();
             assert!(
                 !output.status.success() && error.contains(message),

@@ -4,7 +4,7 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use bytes::Bytes;
 use serde_json::{Map, Value};
 
-use crate::local::invocation::Response;
+use crate::local::invocation::{Form, Response};
 
 /// What separates the prelude of a streamed answer from its body.
 const PRELUDE_END: [u8; 8] = [0; 8];
@@ -32,13 +32,18 @@ pub(crate) struct Answer {
 
 /// Reads the answer; an error says what is wrong with it and what would be right.
 pub(crate) fn decode(response: &Response) -> Result<Answer, String> {
-    if response.has_prelude {
-        return streamed(&response.body);
+    match &response.form {
+        Form::Buffered => buffered(&response.body),
+        Form::Prelude => streamed(&response.body),
+        Form::Raw { content_type } => Ok(content(content_type.clone(), response.body.clone())),
     }
-    let value: Value = serde_json::from_slice(&response.body).map_err(|error| {
+}
+
+fn buffered(whole: &Bytes) -> Result<Answer, String> {
+    let value: Value = serde_json::from_slice(whole).map_err(|error| {
         format!(
             "the answer is not JSON ({error}); it begins with {:?}",
-            beginning(&response.body)
+            beginning(whole)
         )
     })?;
     match value {
@@ -48,18 +53,18 @@ pub(crate) fn decode(response: &Response) -> Result<Answer, String> {
         }
         // No statusCode: the value itself is the content, a string without its quotes.
         Value::String(text) => Ok(inferred(Bytes::from(text))),
-        _ => Ok(inferred(response.body.clone())),
+        _ => Ok(inferred(whole.clone())),
     }
 }
 
 fn inferred(body: Bytes) -> Answer {
-    let headers = HeaderMap::from_iter([(
-        header::CONTENT_TYPE,
-        HeaderValue::from_static("application/json"),
-    )]);
+    content(HeaderValue::from_static("application/json"), body)
+}
+
+fn content(content_type: HeaderValue, body: Bytes) -> Answer {
     Answer {
         status: StatusCode::OK,
-        headers,
+        headers: HeaderMap::from_iter([(header::CONTENT_TYPE, content_type)]),
         body,
         warnings: Vec::new(),
     }
@@ -223,7 +228,7 @@ mod tests {
     fn answer(json: &str) -> Result<Answer, String> {
         decode(&Response {
             body: Bytes::copy_from_slice(json.as_bytes()),
-            has_prelude: false,
+            form: Form::Buffered,
         })
     }
 
@@ -341,7 +346,7 @@ mod tests {
         let stream = |body: &'static [u8]| {
             decode(&Response {
                 body: Bytes::from_static(body),
-                has_prelude: true,
+                form: Form::Prelude,
             })
         };
         let answer =

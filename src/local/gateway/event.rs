@@ -7,6 +7,17 @@ use serde::Serialize;
 
 use crate::local::invocation::Ids;
 
+/// Headers of the connection between client and gateway, which ends here; those that begin with `proxy-` are as well.
+const HOP_BY_HOP: [&str; 7] = [
+    "connection",
+    "expect",
+    "keep-alive",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+];
+
 /// Everything an event is made of.
 pub(crate) struct Source<'a> {
     pub(crate) parts: &'a Parts,
@@ -129,9 +140,17 @@ pub(crate) fn encode(source: &Source<'_>) -> Vec<u8> {
 fn joined_headers<'a>(source: &Source<'a>, host: Option<&str>) -> BTreeMap<&'a str, String> {
     let received = &source.parts.headers;
     let mut headers = BTreeMap::new();
-    for name in received.keys().filter(|name| *name != header::COOKIE) {
+    for name in received.keys().filter(|name| {
+        let of_connection =
+            HOP_BY_HOP.contains(&name.as_str()) || name.as_str().starts_with("proxy-");
+        **name != header::COOKIE && !of_connection
+    }) {
         let values: Vec<_> = received.get_all(name).iter().map(text).collect();
         headers.insert(name.as_str(), values.join(","));
+    }
+    // A chunked body came without a length.
+    if !source.body.is_empty() {
+        headers.insert("content-length", source.body.len().to_string());
     }
     let client = source.client.to_string();
     headers

@@ -11,7 +11,6 @@ use axum::{
     http::{HeaderName, HeaderValue, Method, StatusCode, header},
     response::{IntoResponse, Response},
 };
-use bytes::Bytes;
 
 use crate::local::{
     Front,
@@ -29,6 +28,18 @@ pub(crate) async fn handle(
     request: Request,
 ) -> Response {
     let (parts, body) = request.into_parts();
+    if parts.method == Method::CONNECT {
+        let allow = [(
+            header::ALLOW,
+            "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS",
+        )];
+        let answer = message(StatusCode::METHOD_NOT_ALLOWED, "this is no proxy");
+        return (allow, answer).into_response();
+    }
+    // RFC 9112 section 3.2: which of them is meant would be a guess.
+    if parts.headers.get_all(header::HOST).iter().count() > 1 {
+        return message(StatusCode::BAD_REQUEST, "more than one Host header");
+    }
     let bytes = match body::collect(body, PAYLOAD_LIMIT).await {
         Ok(Collected::Whole { bytes, .. }) => bytes,
         Ok(Collected::TooLarge { size }) => return too_large(&front, size),
@@ -66,7 +77,7 @@ pub(crate) async fn handle(
         Some(Outcome::Failure(failure)) => Err(format!(
             "the function failed with {}: {}",
             failure.error_type,
-            String::from_utf8_lossy(&failure.body)
+            failure.excerpt()
         )),
         Some(Outcome::Response(response)) => answer::decode(&response),
     };
@@ -90,7 +101,7 @@ fn respond(method: &Method, answer: Answer) -> Response {
     let Answer {
         status,
         mut headers,
-        body,
+        body: bytes,
         ..
     } = answer;
     // The server sets Content-Length from the body that is really sent. The function's own word is kept only where it
@@ -99,23 +110,23 @@ fn respond(method: &Method, answer: Answer) -> Response {
     let has_body = *method != Method::HEAD
         && status != StatusCode::NO_CONTENT
         && status != StatusCode::NOT_MODIFIED;
-    if *method == Method::HEAD && body.is_empty() {
-        if let Some(length) = length.filter(is_number) {
-            headers.insert(header::CONTENT_LENGTH, length);
-        }
-    }
-    if !body.is_empty() {
+    if !bytes.is_empty() {
         headers
             .entry(header::CONTENT_TYPE)
             .or_insert(HeaderValue::from_static("application/json"));
     }
-    // With HEAD the server sends only the length of this.
-    let body = if has_body || *method == Method::HEAD {
-        body
-    } else {
-        Bytes::new()
-    };
-    let mut response = Response::new(Body::from(body));
+    let mut body = Body::empty();
+    if *method == Method::HEAD && bytes.is_empty() {
+        if let Some(length) = length.filter(is_number) {
+            headers.insert(header::CONTENT_LENGTH, length);
+        }
+        // Of a size that nobody knows, as the length that GET has is not known here.
+        body = Body::from_stream(Body::empty().into_data_stream());
+    } else if has_body || *method == Method::HEAD {
+        // With HEAD the server sends only the length of this.
+        body = Body::from(bytes);
+    }
+    let mut response = Response::new(body);
     *response.status_mut() = status;
     *response.headers_mut() = headers;
     response
