@@ -1,6 +1,7 @@
 //! The figures as tables for people and as JSON for machines.
 
 use std::fs;
+use std::path::Path;
 
 use serde_json::{Value, json};
 
@@ -45,6 +46,12 @@ impl Report {
         println!(
             "load of the machine before: {load} (what else it does makes everything here slower)"
         );
+        let is_fuse = is_fuse(Path::new("/"));
+        if is_fuse {
+            println!(
+                "/ is a FUSE file system: every path that PHP looks up asks a daemon, in the floors as well"
+            );
+        }
         let json = json!({
             "version": env!("CARGO_PKG_VERSION"),
             "bootstrap_bytes": size,
@@ -53,6 +60,7 @@ impl Report {
             "cpus": cpus,
             "cpu_model": model,
             "load_before": load,
+            "is_root_on_fuse": is_fuse,
         });
         Report { json }
     }
@@ -240,6 +248,12 @@ fn table(title: &str, names: &[&str], rows: impl IntoIterator<Item = Vec<String>
         });
         println!("{}", cells.collect::<String>().trim_end());
     }
+}
+
+/// Docker's fuse-overlayfs is one: it doubles the time of a small request.
+fn is_fuse(path: &Path) -> bool {
+    const FUSE_SUPER_MAGIC: i64 = 0x6573_5546;
+    rustix::fs::statfs(path).is_ok_and(|statfs| statfs.f_type == FUSE_SUPER_MAGIC)
 }
 
 /// Whether an ELF program (64 bits, little-endian) asks for no loader: it has no PT_INTERP.
