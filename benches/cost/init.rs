@@ -10,7 +10,7 @@ use crate::fastcgi;
 use crate::php_fpm::PhpFpm;
 use crate::process::Process;
 use crate::runtime_api::RuntimeApi;
-use crate::samples::{Samples, tenths};
+use crate::samples::{Samples, micros, tenths};
 use crate::workload::Workload;
 
 /// Starts of each kind; they take turns.
@@ -26,8 +26,10 @@ pub struct Init {
     /// From exec of php-fpm, with the same configuration, to its first answer to a ping.
     pub php_fpm_p50: f64,
     pub php_fpm_p95: f64,
-    /// The difference of the medians: what the bootstrap adds.
+    /// What the bootstrap adds: the difference of two starts that followed each other, its median and quartiles.
     pub own_share: f64,
+    pub own_share_p25: f64,
+    pub own_share_p75: f64,
     /// From exec of a bootstrap that has no handler, and so starts no php-fpm, to its report: the process, its
     /// configuration, its client of the Runtime API and one call.
     pub without_php_fpm_p50: f64,
@@ -35,6 +37,7 @@ pub struct Init {
 
 pub fn measure(setup: &Setup) -> Init {
     Workload::hello().install(&setup.task_root);
+    let mut shares = Vec::new();
     let (mut whole, mut php_fpm, mut without) =
         (Samples::default(), Samples::default(), Samples::default());
     for round in 0..=STARTS {
@@ -64,18 +67,24 @@ pub fn measure(setup: &Setup) -> Init {
 
         // the first one reads the files from the disk
         if round > 0 {
+            shares.push(micros(whole_time) - micros(php_fpm_time));
             whole.push(whole_time);
             php_fpm.push(php_fpm_time);
             without.push(without_time);
         }
     }
+    // these can be negative, which no time is
+    shares.sort_by(f64::total_cmp);
+    let quantile = |part: f64| tenths(shares[((shares.len() - 1) as f64 * part).round() as usize]);
     Init {
         starts: STARTS,
         bootstrap_p50: whole.median(),
         bootstrap_p95: whole.percentile(0.95),
         php_fpm_p50: php_fpm.median(),
         php_fpm_p95: php_fpm.percentile(0.95),
-        own_share: tenths(whole.median() - php_fpm.median()),
+        own_share: quantile(0.5),
+        own_share_p25: quantile(0.25),
+        own_share_p75: quantile(0.75),
         without_php_fpm_p50: without.median(),
     }
 }

@@ -16,6 +16,8 @@ use crate::warm;
 /// Prints as it goes, and keeps what was printed for the file.
 pub struct Report {
     json: Value,
+    /// Whether path lookups are slow here, in what is measured and in its floors.
+    pub is_root_on_fuse: bool,
 }
 
 impl Report {
@@ -62,7 +64,10 @@ impl Report {
             "load_before": load,
             "is_root_on_fuse": is_fuse,
         });
-        Report { json }
+        Report {
+            json,
+            is_root_on_fuse: is_fuse,
+        }
     }
 
     pub fn warm(&mut self, rows: &[warm::Row]) {
@@ -137,6 +142,10 @@ impl Report {
                 "exec of php-fpm alone to its first ping",
                 [short(init.php_fpm_p50), short(init.php_fpm_p95)],
             ),
+            line(
+                "our share, its quartiles",
+                [short(init.own_share_p25), short(init.own_share_p75)],
+            ),
             line("our share", [short(init.own_share)]),
             line(
                 "exec of bootstrap to /init/error, no php-fpm",
@@ -191,15 +200,14 @@ impl Report {
     pub fn targets(&mut self, targets: &[Target]) {
         self.json["targets"] = json!(targets);
         let rows = targets.iter().map(|target| {
-            let reached = if target.is_reached {
-                "reached"
-            } else {
-                "missed"
-            };
             let limit = format!("<= {} {}", target.limit, target.unit);
             line(
                 &target.name,
-                [limit, format!("{:.2}", target.measured), reached.to_owned()],
+                [
+                    limit,
+                    format!("{:.2}", target.measured),
+                    target.verdict.name().to_owned(),
+                ],
             )
         });
         table("Targets", &["target", "measured", ""], rows);
