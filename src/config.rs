@@ -33,13 +33,19 @@ pub const VARIABLES: &[Variable] = &[
         name: "_HANDLER",
         default: "index.php",
         allowed: "a PHP file below LAMBDA_TASK_ROOT",
-        meaning: "the script that answers every request; Lambda sets it from the function's handler",
+        meaning: "the script that answers every request; Lambda sets it from the function's handler. The bootstrap's argument, which is a container image's CMD, counts more",
     },
     Variable {
         name: "LAMBDA_TASK_ROOT",
         default: "/var/task",
         allowed: "a folder",
         meaning: "where the function's code is",
+    },
+    Variable {
+        name: "AWS_LAMBDA_FUNCTION_MEMORY_SIZE",
+        default: "none, Lambda sets it",
+        allowed: "a whole number of megabytes from 1 to 1000000",
+        meaning: "the function's memory, of which PHP's memory_limit is made",
     },
     Variable {
         name: "AWS_LAMBDA_MAX_CONCURRENCY",
@@ -129,6 +135,8 @@ pub struct Config {
     pub event_handler: String,
     /// Where the function's code is.
     pub task_root: PathBuf,
+    /// The function's memory in megabytes.
+    pub memory: Option<u64>,
     /// How many workers, at least 1.
     pub slots: usize,
     /// How log lines are written.
@@ -196,19 +204,20 @@ impl std::fmt::Display for Invalid {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(
             f,
-            "{}. Correct the function's environment variables.",
+            "{}. Correct the function's environment variables, or the image's CMD.",
             self.problems.join("; ")
         )
     }
 }
 
 impl Config {
-    /// Reads the configuration through `lookup`; `names` are all the names that are set.
+    /// Reads the configuration through `lookup`; `names` are all the names that are set, `arguments` those of the command line.
     ///
     /// An empty value counts as unset, as the Lambda console leaves empty fields behind.
     pub fn read(
         lookup: impl Fn(&str) -> Option<OsString>,
         names: impl Iterator<Item = OsString>,
+        arguments: impl Iterator<Item = OsString>,
     ) -> Result<Config, Invalid> {
         let mut reader = Reader {
             lookup,
@@ -221,7 +230,8 @@ impl Config {
             );
         }
         let handler = reader
-            .text("_HANDLER")
+            .argument(arguments)
+            .or_else(|| reader.text("_HANDLER"))
             .unwrap_or_else(|| "index.php".into());
         let config = Config {
             event_handler: reader
@@ -231,6 +241,9 @@ impl Config {
             task_root: reader
                 .path("LAMBDA_TASK_ROOT")
                 .unwrap_or_else(|| "/var/task".into()),
+            memory: reader.parsed("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", |text| {
+                number(text, 1, 1_000_000)
+            }),
             slots: reader
                 .parsed("AWS_LAMBDA_MAX_CONCURRENCY", |text| number(text, 1, 1000))
                 .unwrap_or(1) as usize,
@@ -304,6 +317,22 @@ impl<L: Fn(&str) -> Option<OsString>> Reader<L> {
         self.parsed(name, |text| Some(text.to_owned()))
     }
 
+    /// Lambda starts a container image's ENTRYPOINT with its CMD, which is the handler.
+    fn argument(&mut self, arguments: impl Iterator<Item = OsString>) -> Option<String> {
+        let arguments: Vec<OsString> = arguments.collect();
+        match &arguments[..] {
+            [] => None,
+            [handler] if handler.is_empty() => None,
+            [handler] if handler.to_str().is_some() => handler.to_str().map(str::to_owned),
+            _ => {
+                self.problems.push(format!(
+                    "the bootstrap's arguments are {arguments:?}, allowed: the handler alone, such as index.php"
+                ));
+                None
+            }
+        }
+    }
+
     fn parsed<T>(&mut self, name: &str, parse: impl FnOnce(&str) -> Option<T>) -> Option<T> {
         let value = (self.lookup)(name).filter(|value| !value.is_empty())?;
         let parsed = value.to_str().and_then(parse);
@@ -350,7 +379,38 @@ mod tests {
                 .map(|(_, value)| OsString::from(value))
                 .or((name == "AWS_LAMBDA_RUNTIME_API").then(|| "a:1".into()))
         };
-        Config::read(lookup, variables.iter().map(|(key, _)| OsString::from(key)))
+        let names = variables.iter().map(|(key, _)| OsString::from(key));
+        Config::read(lookup, names, std::iter::empty())
+    }
+
+    fn with_arguments(arguments: &[&str]) -> Result<Config, Invalid> {
+        let lookup = |name: &str| match name {
+            "AWS_LAMBDA_RUNTIME_API" => Some("a:1".into()),
+            "_HANDLER" => Some("from/variable.php".into()),
+            _ => None,
+        };
+        let arguments = arguments.iter().map(OsString::from);
+        Config::read(lookup, std::iter::empty(), arguments)
+    }
+
+    #[test]
+    fn the_argument_is_the_handler() {
+        let config = with_arguments(&["index.php"]).unwrap();
+        assert_eq!(config.handler, "index.php");
+        assert_eq!(config.event_handler, "index.php");
+        for none in [&[][..], &[""]] {
+            assert_eq!(with_arguments(none).unwrap().handler, "from/variable.php");
+        }
+    }
+
+    #[test]
+    fn more_than_one_argument_is_an_error() {
+        let invalid = with_arguments(&["a.php", "b.php"]).unwrap_err();
+        let text = invalid.to_string();
+        assert!(
+            text.contains("[\"a.php\", \"b.php\"]") && text.contains("the handler alone"),
+            "{text}"
+        );
     }
 
     #[test]
@@ -360,6 +420,7 @@ mod tests {
         assert_eq!(config.event_handler, "index.php");
         assert_eq!(config.task_root, PathBuf::from("/var/task"));
         assert_eq!(config.slots, 1);
+        assert_eq!(config.memory, None);
         assert_eq!(config.log_format, Format::Text);
         assert_eq!(config.log_level, Level::Trace);
         assert_eq!(config.timeout_margin, Duration::from_millis(500));
@@ -374,6 +435,7 @@ mod tests {
             ("_HANDLER", "public/index.php"),
             ("PHP_LAMBDA_EVENT_HANDLER", "worker.php"),
             ("AWS_LAMBDA_MAX_CONCURRENCY", "16"),
+            ("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "1769"),
             ("AWS_LAMBDA_LOG_FORMAT", "json"),
             ("AWS_LAMBDA_LOG_LEVEL", "warn"),
             ("PHP_LAMBDA_INVOKE_MODE", "buffered"),
@@ -386,6 +448,7 @@ mod tests {
         .unwrap();
         assert_eq!(config.event_handler, "worker.php");
         assert_eq!(config.slots, 16);
+        assert_eq!(config.memory, Some(1769));
         assert_eq!(config.log_format, Format::Json);
         assert_eq!(config.log_level, Level::Warn);
         assert_eq!(config.base_path.as_deref(), Some("/v1"));
@@ -401,6 +464,7 @@ mod tests {
     fn all_bad_values_are_named_at_once_with_what_is_allowed() {
         let bad = [
             ("AWS_LAMBDA_MAX_CONCURRENCY", "0"),
+            ("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "128M"),
             ("AWS_LAMBDA_LOG_FORMAT", "xml"),
             ("AWS_LAMBDA_LOG_LEVEL", "loud"),
             ("PHP_LAMBDA_INVOKE_MODE", "response_stream"),

@@ -180,7 +180,7 @@ fn function_of(
     config: &Config,
     log: Log,
 ) -> Result<(Function, Option<Vec<u8>>, Settings), Failure> {
-    let handler = script(config, &config.handler, "_HANDLER")?;
+    let handler = script(config, &config.handler, "The handler")?;
     let event_script = script(config, &config.event_handler, "PHP_LAMBDA_EVENT_HANDLER")?;
     let warmup = match &config.warmup {
         Some(warmup) => {
@@ -201,12 +201,13 @@ fn function_of(
         program: config.php_fpm.clone(),
         task_root: config.task_root.clone(),
         slots: config.slots,
+        memory: config.memory,
         ini_scan_dir: config.ini_scan_dir.clone(),
     };
     Ok((function, warmup, settings))
 }
 
-/// The script that a variable names: a file below the task root.
+/// The script that the handler, or a variable, names: a file below the task root.
 fn script(config: &Config, handler: &str, variable: &str) -> Result<Script, Failure> {
     use std::path::Component;
     let root = config.task_root.display();

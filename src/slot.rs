@@ -175,7 +175,7 @@ impl Slot {
             // something ran behind the answer, and may have written
             self.drain().await;
         } else {
-            self.fpm.drain_error_log(self.index);
+            self.fpm.drain_pipes(self.index);
         }
         is_settled
     }

@@ -9,10 +9,11 @@ use std::rc::Rc;
 
 use tokio::task::AbortHandle;
 
-use super::StartError;
 use super::master::{self, Launch, Master};
 use super::output::{MasterStderr, Output};
+use super::primed::Primed;
 use super::settings::{self, Settings};
+use super::{StartError, pool_name};
 
 /// One master and what belongs to it.
 pub(super) struct Running {
@@ -28,9 +29,11 @@ impl Drop for Running {
     }
 }
 
-/// Each master gets new sockets: no worker of an earlier one can answer on them.
+/// Each master gets new sockets: no worker of an earlier one can answer on them. With `has_file_cache` opcache gets a folder,
+/// which [`fill_file_cache`] fills.
 pub(super) fn launch(
     settings: &Settings,
+    has_file_cache: bool,
     run_dir: &Path,
     generation: u32,
     output: &Rc<Output>,
@@ -70,7 +73,12 @@ pub(super) fn launch(
         .collect();
     let (ini, configuration) = (run_dir.join("php.ini"), run_dir.join("php-fpm.conf"));
     let is_root = rustix::process::geteuid().is_root();
-    fs::write(&ini, settings::PHP_INI).map_err(failed("php.ini cannot be written"))?;
+    let file_cache = has_file_cache.then(|| file_cache_of(run_dir));
+    if let Some(file_cache) = file_cache.as_deref().filter(|folder| !folder.is_dir()) {
+        fs::create_dir(file_cache).map_err(failed("the folder of opcache's files"))?;
+    }
+    fs::write(&ini, settings.php_ini(file_cache.as_deref()))
+        .map_err(failed("php.ini cannot be written"))?;
     fs::write(&configuration, settings::configuration(&pools, is_root))
         .map_err(failed("php-fpm.conf cannot be written"))?;
     let overlay =
@@ -78,6 +86,9 @@ pub(super) fn launch(
 
     let (stderr, stderr_writer) = MasterStderr::new(output.clone()).map_err(failed("no pipe"))?;
     output.keep_first_words();
+    let stderrs: Vec<_> = (0..settings.slots)
+        .map(|slot| (pool_name(slot), output.stderr(slot).as_raw_fd()))
+        .collect();
     let inherited = listeners.iter().map(|listener| listener.as_raw_fd());
     let master = Master::spawn(Launch {
         program: &program,
@@ -89,7 +100,9 @@ pub(super) fn launch(
         scan_dir: settings.scan_dir(overlay.as_deref()),
         inherited: inherited
             .chain(pools.iter().map(|(_, log_fd)| *log_fd))
+            .chain(stderrs.iter().map(|(_, stderr_fd)| *stderr_fd))
             .collect(),
+        stderrs,
         stderr: stderr_writer,
     })
     .map_err(failed(&program.display().to_string()))?;
@@ -101,6 +114,30 @@ pub(super) fn launch(
         reader,
         sockets,
     })
+}
+
+fn file_cache_of(run_dir: &Path) -> PathBuf {
+    run_dir.join("opcache")
+}
+
+/// Puts the function's opcache files into the folder that php-fpm was started with, unless an earlier master had them.
+pub(super) fn fill_file_cache(primed: &Primed, run_dir: &Path) -> Result<(), StartError> {
+    let file_cache = file_cache_of(run_dir);
+    let fill = || match fs::read_dir(&file_cache)?.next() {
+        None => primed.link(&file_cache),
+        Some(_) => Ok(()),
+    };
+    fill().map_err(|error: std::io::Error| StartError(format!("the opcache files: {error}")))
+}
+
+/// Takes the empty file cache away from a php-fpm that was started with it: it would write all that it compiles into it. It
+/// makes the folder again, but not where there is a file.
+pub(super) fn take_file_cache_away(run_dir: &Path) {
+    let file_cache = file_cache_of(run_dir);
+    if fs::remove_dir(&file_cache).is_ok() {
+        // without the file it only costs time
+        let _ = fs::write(file_cache, "");
+    }
 }
 
 /// What has a meaning of its own in php-fpm's configuration or in `FPM_SOCKETS`.

@@ -8,6 +8,7 @@ mod master;
 pub mod master_line;
 mod output;
 mod pidfd;
+mod primed;
 pub mod settings;
 mod worker;
 
@@ -25,6 +26,7 @@ use tokio::task::AbortHandle;
 use self::launch::Running;
 use self::master_line::WorkerExit;
 use self::output::Output;
+use self::primed::Primed;
 use self::settings::Settings;
 use self::worker::Worker;
 use crate::log::{Context, Log};
@@ -35,6 +37,8 @@ const PATIENCE: Duration = Duration::from_millis(100);
 /// php-fpm with its run folder. It runs on one thread, in a `LocalSet`.
 pub struct Fpm {
     settings: Settings,
+    /// The function's opcache files, where they fit its code.
+    primed: Option<Primed>,
     run_dir: TempDir,
     output: Rc<Output>,
     running: RefCell<Rc<Running>>,
@@ -69,9 +73,19 @@ impl Fpm {
         let output = Output::new(settings.slots, log)
             .map_err(|error| StartError(format!("no pipes: {error}")))?;
         let output = Rc::new(output);
-        let running = launch::launch(&settings, run_dir.path(), 0, &output)?;
+        let mut primed = Primed::find(&settings.task_root);
+        let run = run_dir.path();
+        let running = launch::launch(&settings, primed.is_some(), run, 0, &output)?;
+        // php-fpm starts meanwhile: it looks into its file cache when it runs the first script
+        if let Err(warning) = primed.as_ref().map_or(Ok(()), Primed::check) {
+            output.warn(&warning);
+            primed = None;
+        }
+        if let Some(primed) = &primed {
+            launch::fill_file_cache(primed, run)?;
+        }
         let readers = (0..settings.slots).map(|slot| {
-            let pump = output.clone().pump_error_log(slot);
+            let pump = output.clone().pump(slot);
             tokio::task::spawn_local(pump).abort_handle()
         });
         Ok(Fpm {
@@ -83,6 +97,7 @@ impl Fpm {
             has_answered: Cell::new(false),
             restart: tokio::sync::Mutex::default(),
             settings,
+            primed,
             run_dir,
             output,
         })
@@ -133,6 +148,9 @@ impl Fpm {
         harmless
             .iter()
             .for_each(|words| self.output.warn(&format!("php-fpm: {words}")));
+        if self.primed.is_none() {
+            launch::take_file_cache_away(self.run_dir.path());
+        }
         (!broken.is_empty()).then(|| StartError(broken.join(" / ")))
     }
 
@@ -152,10 +170,14 @@ impl Fpm {
         self.generation.set(generation);
         let running = launch::launch(
             &self.settings,
+            self.primed.is_some(),
             self.run_dir.path(),
             generation,
             &self.output,
         )?;
+        if let Some(primed) = &self.primed {
+            launch::fill_file_cache(primed, self.run_dir.path())?;
+        }
         self.running.replace(Rc::new(running));
         Ok(())
     }
@@ -163,7 +185,7 @@ impl Fpm {
     /// Takes note of the worker that a slot has just connected to. True: it is another one than the last.
     pub fn adopt_worker(&self, slot: usize) -> bool {
         let master = self.running.borrow().master.pid();
-        let worker = Worker::find(master, &pool_name(slot)).map(Rc::new);
+        let worker = Worker::find(master, &pool_name(slot), self.output.stderr(slot)).map(Rc::new);
         let pid = worker.as_ref().map(|worker| worker.pid());
         self.workers[slot].replace(worker);
         self.has_answered.set(true);
@@ -192,22 +214,25 @@ impl Fpm {
         self.output.set_context(slot, context);
     }
 
-    /// Puts what stands in the slot's error log into the log; see [`Fpm::drain`] for all that its worker has written.
-    pub fn drain_error_log(&self, slot: usize) {
-        self.output.drain_error_log(slot);
+    /// Puts what stands in the slot's pipes into the log; see [`Fpm::drain`] for all that its worker has written.
+    pub fn drain_pipes(&self, slot: usize) {
+        self.output.drain_pipes(slot);
     }
 
     /// Waits until everything that the slot's worker has written is in the log.
     pub async fn drain(&self, slot: usize) {
-        self.output.drain_error_log(slot);
+        self.output.drain_pipes(slot);
         let Some(worker) = self.workers[slot].borrow().clone() else {
+            return;
+        };
+        let Some(through_master) = worker.through_master() else {
             return;
         };
         if self.output.awaits_mark(slot) {
             return;
         }
         let (number, mark) = self.output.new_mark(slot);
-        if worker.write_mark(&mark).is_err() {
+        if through_master.write_mark(&mark).is_err() {
             return self.output.give_mark_up(slot);
         }
         tokio::select! {
@@ -247,7 +272,7 @@ impl Fpm {
         self.drain(slot).await;
         worker.kill(frozen);
         worker.exited().await;
-        self.output.drain_error_log(slot);
+        self.output.drain_pipes(slot);
         self.forget_worker(slot);
     }
 
@@ -274,7 +299,7 @@ impl Fpm {
             running.master.signal(Signal::KILL);
             running.master.exited().await;
         }
-        (0..self.workers.len()).for_each(|slot| self.output.drain_error_log(slot));
+        (0..self.workers.len()).for_each(|slot| self.output.drain_pipes(slot));
         running.stderr.drain();
     }
 }

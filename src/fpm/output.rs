@@ -1,7 +1,8 @@
 //! Everything that PHP and php-fpm write: read all the time, so that no writer ever waits, and put into the function's log.
 //!
-//! PHP's error log comes through a pipe of its own for each slot and is complete when a request ends. What a worker writes
-//! to its stderr comes through the master and can be late, so a mark is sent the same way and waited for.
+//! PHP's error log comes through a pipe of its own for each slot and is complete when a request ends. The layer's php-fpm
+//! gives its workers a pipe of ours as stderr and stdout, too. Under any other, what a worker writes there comes through the
+//! master and can be late, so a mark is sent the same way and waited for.
 
 use std::cell::{Cell, RefCell};
 use std::hash::{BuildHasher as _, Hasher as _};
@@ -12,9 +13,9 @@ use std::rc::Rc;
 use tokio::net::unix::pipe::Receiver;
 use tokio::sync::watch;
 
-use super::lines::{Entries, Lines};
+use super::lines::{Entries, Kind, Lines};
 use super::master_line::{MasterLine, WorkerExit};
-use crate::log::{Context, Level, Log};
+use crate::log::{Context, Format, Level, Log};
 
 /// The output of all slots and of the master.
 pub(super) struct Output {
@@ -29,9 +30,11 @@ pub(super) struct Output {
 struct SlotOutput {
     /// Whose lines they are at the moment.
     context: RefCell<Context>,
-    error_log: Receiver,
-    entries: RefCell<Entries>,
-    error_log_writer: OwnedFd,
+    /// The error log, and stderr too unless that has a pipe of its own.
+    error_log: Stream,
+    /// In JSON an entry is one object, and the lines of a stack trace look like those of stderr: two pipes tell them apart.
+    /// In text it is the order that counts, which one pipe keeps.
+    stderr: Option<Stream>,
     /// The last mark that was written.
     sent_mark: Cell<u64>,
     /// The last mark that came out of the master.
@@ -45,7 +48,7 @@ struct SlotOutput {
 impl Output {
     pub(super) fn new(slots: usize, log: Log) -> io::Result<Output> {
         let slots = (0..slots)
-            .map(|_| SlotOutput::new())
+            .map(|_| SlotOutput::new(log.format))
             .collect::<io::Result<_>>()?;
         Ok(Output {
             log,
@@ -57,34 +60,44 @@ impl Output {
 
     /// The descriptor that php-fpm inherits for a slot's error log.
     pub(super) fn error_log_fd(&self, slot: usize) -> RawFd {
-        self.slots[slot].error_log_writer.as_raw_fd()
+        self.slots[slot].error_log.writer.as_raw_fd()
+    }
+
+    /// The pipe that php-fpm inherits for its workers' stderr and stdout: perhaps the one of the error log.
+    pub(super) fn stderr(&self, slot: usize) -> &OwnedFd {
+        let slot = &self.slots[slot];
+        &slot.stderr.as_ref().unwrap_or(&slot.error_log).writer
     }
 
     pub(super) fn set_context(&self, slot: usize, context: Context) {
         self.slots[slot].context.replace(context);
     }
 
-    /// Reads a slot's error log for ever.
-    pub(super) async fn pump_error_log(self: Rc<Self>, slot: usize) {
+    /// Reads a slot's pipes for ever.
+    pub(super) async fn pump(self: Rc<Self>, slot: usize) {
         let slot = &self.slots[slot];
-        while slot.error_log.readable().await.is_ok() {
-            if slot.read_error_log(self.log, BUFFER) == Read::All {
-                let context = slot.context.borrow();
-                let mut entries = slot.entries.borrow_mut();
-                entries.pause(|entry| self.log.php(&context, entry));
-            }
+        loop {
+            let stream = match &slot.stderr {
+                None => slot.error_log.readable().await.map(|()| &slot.error_log),
+                Some(stderr) => tokio::select! {
+                    readable = slot.error_log.readable() => readable.map(|()| &slot.error_log),
+                    readable = stderr.readable() => readable.map(|()| stderr),
+                },
+            };
+            let Ok(stream) = stream else { return };
+            stream.read_some(self.log, &slot.context.borrow());
             // a script that logs without end must not keep deadlines and other slots waiting
             tokio::task::yield_now().await;
         }
     }
 
-    /// Puts what stands in a slot's error log at this moment into the log, to the last byte.
-    pub(super) fn drain_error_log(&self, slot: usize) {
+    /// Puts what stands in a slot's pipes at this moment into the log, to the last byte.
+    pub(super) fn drain_pipes(&self, slot: usize) {
         let slot = &self.slots[slot];
-        slot.read_error_log(self.log, unread(&slot.error_log));
         let context = slot.context.borrow();
-        let mut entries = slot.entries.borrow_mut();
-        entries.take_rest(|entry| self.log.php(&context, entry));
+        for stream in std::iter::once(&slot.error_log).chain(&slot.stderr) {
+            stream.drain(self.log, &context);
+        }
     }
 
     /// Whether the last mark of a slot did not come out yet: the master is stopped, or has too much to do.
@@ -196,13 +209,18 @@ impl Output {
 }
 
 impl SlotOutput {
-    fn new() -> io::Result<SlotOutput> {
-        let (reader, writer) = pipe()?;
+    fn new(format: Format) -> io::Result<SlotOutput> {
+        let (error_log, stderr) = match format {
+            Format::Text => (Stream::new(Kind::Both)?, None),
+            Format::Json => (
+                Stream::new(Kind::ErrorLog)?,
+                Some(Stream::new(Kind::Stderr)?),
+            ),
+        };
         Ok(SlotOutput {
             context: RefCell::default(),
-            error_log: Receiver::from_owned_fd(reader)?,
-            entries: RefCell::default(),
-            error_log_writer: writer,
+            error_log,
+            stderr,
             sent_mark: Cell::new(0),
             mark: watch::Sender::new(0),
             exit: watch::Sender::new(None),
@@ -218,13 +236,42 @@ impl SlotOutput {
             is_news
         });
     }
+}
 
-    fn read_error_log(&self, log: Log, most: usize) -> Read {
-        let context = self.context.borrow();
-        let mut entries = self.entries.borrow_mut();
-        read(&self.error_log, most, |bytes| {
-            entries.push(bytes, |entry| log.php(&context, entry));
+/// A pipe that workers write to.
+struct Stream {
+    reader: Receiver,
+    writer: OwnedFd,
+    entries: RefCell<Entries>,
+}
+
+impl Stream {
+    fn new(kind: Kind) -> io::Result<Stream> {
+        let (reader, writer) = pipe()?;
+        Ok(Stream {
+            reader: Receiver::from_owned_fd(reader)?,
+            writer,
+            entries: RefCell::new(Entries::new(kind)),
         })
+    }
+
+    async fn readable(&self) -> io::Result<()> {
+        self.reader.readable().await
+    }
+
+    fn read_some(&self, log: Log, context: &Context) {
+        let mut entries = self.entries.borrow_mut();
+        let mut take = |entry: &[u8]| log.php(context, entry);
+        if read(&self.reader, |bytes| entries.push(bytes, &mut take)) == Read::All {
+            entries.pause(take);
+        }
+    }
+
+    fn drain(&self, log: Log, context: &Context) {
+        let mut entries = self.entries.borrow_mut();
+        let mut take = |entry: &[u8]| log.php(context, entry);
+        drain(&self.reader, |bytes| entries.push(bytes, &mut take));
+        entries.take_rest(take);
     }
 }
 
@@ -252,20 +299,21 @@ impl MasterStderr {
 
     /// Takes what stands in the pipe at this moment.
     pub(super) fn drain(&self) {
-        self.read(unread(&self.stderr));
+        self.take(|take| drain(&self.stderr, take));
     }
 
     /// Reads until nobody can write to it any more.
     pub(super) async fn pump(self: Rc<Self>) {
-        while self.stderr.readable().await.is_ok() && self.read(BUFFER) != Read::End {
+        let read_some = || self.take(|take| read(&self.stderr, take));
+        while self.stderr.readable().await.is_ok() && read_some() != Read::End {
             tokio::task::yield_now().await;
         }
     }
 
-    fn read(&self, most: usize) -> Read {
+    fn take(&self, read: impl FnOnce(&mut dyn FnMut(&[u8])) -> Read) -> Read {
         let mut lines = self.lines.borrow_mut();
         let mut take = |line: &[u8]| self.output.take_master_line(line);
-        let read = read(&self.stderr, most, |bytes| lines.push(bytes, &mut take));
+        let read = read(&mut |bytes| lines.push(bytes, &mut take));
         if read == Read::End {
             lines.take_rest(&mut take);
         }
@@ -293,8 +341,8 @@ fn pipe() -> io::Result<(OwnedFd, OwnedFd)> {
 /// How a pipe was left.
 #[derive(PartialEq, Eq)]
 enum Read {
-    /// As much as was wanted was read; there may be more.
-    Enough,
+    /// Something was read; there may be more.
+    Some,
     /// It is empty.
     All,
     /// Nobody can write to it any more.
@@ -304,26 +352,38 @@ enum Read {
 /// Bytes that are read at once. Small, since writing them to a slow log takes its time.
 const BUFFER: usize = 16 * 1024;
 
-/// Bytes that stand in a pipe.
-fn unread(pipe: &Receiver) -> usize {
-    let unread = rustix::io::ioctl_fionread(pipe).unwrap_or_default();
-    usize::try_from(unread).unwrap_or(usize::MAX)
+/// Reads once what a pipe has that is readable.
+fn read(pipe: &Receiver, mut take: impl FnMut(&[u8])) -> Read {
+    let mut buffer = [0; BUFFER];
+    match pipe.try_read(&mut buffer) {
+        Ok(0) => Read::End,
+        Ok(read) => {
+            take(&buffer[..read]);
+            Read::Some
+        }
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => Read::All,
+        Err(_) => Read::End,
+    }
 }
 
-/// Reads about `most` bytes.
-fn read(pipe: &Receiver, most: usize, mut take: impl FnMut(&[u8])) -> Read {
+/// Reads what stands in a pipe at this moment, and no more: its writer may never stop.
+///
+/// Not through tokio, which takes a pipe for empty until it has polled it again.
+fn drain(pipe: &Receiver, mut take: impl FnMut(&[u8])) -> Read {
     let mut buffer = [0; BUFFER];
-    let mut total = 0;
-    while total < most {
-        match pipe.try_read(&mut buffer) {
+    let unread = rustix::io::ioctl_fionread(pipe).unwrap_or_default();
+    let mut left = usize::try_from(unread).unwrap_or(usize::MAX);
+    while left > 0 {
+        match rustix::io::read(pipe, &mut buffer) {
             Ok(0) => return Read::End,
             Ok(read) => {
                 take(&buffer[..read]);
-                total += read;
+                left = left.saturating_sub(read);
             }
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Read::All,
+            Err(rustix::io::Errno::INTR) => {}
+            Err(rustix::io::Errno::AGAIN) => return Read::All,
             Err(_) => return Read::End,
         }
     }
-    Read::Enough
+    Read::Some
 }

@@ -9,7 +9,24 @@ use std::path::{Path, PathBuf};
 const LAYERS_PHP_FPM: &str = "/opt/bin/php-fpm";
 
 /// PHP's settings, before the user's own.
-pub(super) const PHP_INI: &str = include_str!("../../php/php.ini");
+const PHP_INI: &str = include_str!("../../php/php.ini");
+
+/// Behind [`PHP_INI`] where the function has primed files. Lambda checks the sum of the whole package, opcache need not check
+/// that of each file.
+const FILE_CACHE: &str = "opcache.file_cache_consistency_checks = 0\n";
+
+/// PHP's own `memory_limit`, in megabytes.
+const PHPS_MEMORY_LIMIT: u64 = 128;
+
+/// What a function's memory has to hold beside the workers, in megabytes: the bootstrap and the master (5), opcache with the
+/// classes of a middling application (25), the parts of the programs that are in use (10).
+const OVERHEAD: u64 = 40;
+
+/// What a worker takes beside what its `memory_limit` counts, in megabytes.
+const OVERHEAD_OF_SLOT: u64 = 8;
+
+/// In megabytes, for functions that are too small for anything.
+const LEAST_MEMORY_LIMIT: u64 = 16;
 
 const GLOBAL: &str = include_str!("../../php/php-fpm.conf");
 const POOL: &str = include_str!("../../php/pool.conf");
@@ -26,6 +43,8 @@ pub struct Settings {
     pub task_root: PathBuf,
     /// How many workers.
     pub slots: usize,
+    /// The function's memory in megabytes, where it is known.
+    pub memory: Option<u64>,
     /// The user's own `PHP_INI_SCAN_DIR`.
     pub ini_scan_dir: Option<OsString>,
 }
@@ -61,6 +80,34 @@ impl Settings {
         plain.or_else(|| newest().map(|(_, program)| program)).ok_or_else(|| {
             format!("there is no {LAYERS_PHP_FPM}, and no php-fpm or php-fpm8.* on PATH or in /usr/sbin; add the layer, or set PHP_FPM")
         })
+    }
+
+    /// `php.ini`; `file_cache` is opcache's, where the function has one.
+    pub(super) fn php_ini(&self, file_cache: Option<&Path>) -> String {
+        let mut text = format!(
+            "{PHP_INI}\n; of the function's memory\nmemory_limit = {}M\n",
+            self.memory_limit()
+        );
+        if let Some(file_cache) = file_cache {
+            let file_cache = file_cache.display();
+            writeln!(text, "{FILE_CACHE}opcache.file_cache = {file_cache}")
+                .expect("a String takes every write");
+        }
+        text
+    }
+
+    /// PHP's `memory_limit` in megabytes: what the function's memory leaves to each worker, so that PHP says where it is
+    /// short, and the kernel kills nothing.
+    fn memory_limit(&self) -> u64 {
+        let Some(memory) = self.memory else {
+            return PHPS_MEMORY_LIMIT;
+        };
+        let slots = self.slots as u64;
+        let limit = memory.saturating_sub(OVERHEAD + OVERHEAD_OF_SLOT * slots) / slots;
+        match slots {
+            1 => limit.max(LEAST_MEMORY_LIMIT),
+            _ => limit.max(PHPS_MEMORY_LIMIT),
+        }
     }
 
     /// `PHP_INI_SCAN_DIR`: the user's own, else PHP's folder (an empty entry) and the function's `php/conf.d`; and in any case
@@ -137,6 +184,7 @@ mod tests {
             program: None,
             task_root: "/var/task".into(),
             slots: 1,
+            memory: None,
             ini_scan_dir: None,
         }
     }
@@ -190,6 +238,41 @@ mod tests {
         };
         assert_eq!(none.scan_dir(None), "");
         assert_eq!(none.scan_dir(Some(overlay)), "/tmp/run/ini");
+    }
+
+    #[test]
+    fn memory_limit_is_what_the_functions_memory_leaves() {
+        let limit = |memory, slots| {
+            Settings {
+                memory,
+                slots,
+                ..settings()
+            }
+            .memory_limit()
+        };
+        assert_eq!(limit(None, 1), 128);
+        assert_eq!(limit(Some(128), 1), 80);
+        assert_eq!(limit(Some(512), 1), 464);
+        assert_eq!(limit(Some(10_240), 1), 10_192);
+        assert_eq!(limit(Some(32), 1), 16);
+        assert_eq!(limit(Some(2048), 4), 494);
+        assert_eq!(limit(Some(2048), 64), 128);
+    }
+
+    #[test]
+    fn the_ini_file_ends_with_what_is_this_functions() {
+        let last = |text: &str, name: &str| {
+            let lines = text.lines().filter(|line| line.starts_with(name));
+            lines.last().map(str::to_owned)
+        };
+        let plain = settings().php_ini(None);
+        assert_eq!(last(&plain, "memory_limit").unwrap(), "memory_limit = 128M");
+        assert_eq!(last(&plain, "opcache.file_cache"), None);
+        let primed = settings().php_ini(Some(Path::new("/tmp/run/opcache")));
+        assert_eq!(
+            last(&primed, "opcache.file_cache").unwrap(),
+            "opcache.file_cache = /tmp/run/opcache"
+        );
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::fs;
 use std::io::{self, Write as _};
+use std::os::fd::AsFd;
 
 use rustix::fs::OFlags;
 use rustix::process::{Pid, Signal};
@@ -13,7 +14,12 @@ use super::pidfd::PidFd;
 pub(super) struct Worker {
     pid: Pid,
     pidfd: PidFd,
-    /// The writing ends of the pipes that are the worker's stderr and stdout, and that the master reads.
+    /// `None`: the worker writes into a pipe of ours, and nothing comes through the master.
+    through_master: Option<ThroughMaster>,
+}
+
+/// The writing ends of the pipes that are a worker's stderr and stdout, and that the master reads.
+pub(super) struct ThroughMaster {
     stderr: fs::File,
     stdout: fs::File,
 }
@@ -22,8 +28,9 @@ pub(super) struct Worker {
 const FLUSH: &[u8] = b"\0fscf\0";
 
 impl Worker {
-    /// The worker of `pool`, a child of `master`; `None` where /proc cannot be read.
-    pub(super) fn find(master: Pid, pool: &str) -> Option<Worker> {
+    /// The worker of `pool`, a child of `master`; `None` where /proc cannot be read. `ours` is the pipe that the layer's
+    /// php-fpm gives it as its stderr.
+    pub(super) fn find(master: Pid, pool: &str, ours: impl AsFd) -> Option<Worker> {
         let title = format!("php-fpm: pool {pool}");
         let is_it = |pid: &Pid| {
             let title_of =
@@ -35,17 +42,28 @@ impl Worker {
         };
         let pid = children_of(master).into_iter().find(is_it)?;
         let pidfd = PidFd::open(pid).ok()?;
+        let path = |fd: u32| format!("/proc/{}/fd/{fd}", pid.as_raw_nonzero());
         let open = |fd: u32| {
-            let path = format!("/proc/{}/fd/{fd}", pid.as_raw_nonzero());
+            let path = path(fd);
             let flags = OFlags::WRONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
             let file = rustix::fs::open(path, flags, rustix::fs::Mode::empty());
             file.ok().map(fs::File::from)
         };
+        let is_ours = match (rustix::fs::stat(path(2)), rustix::fs::fstat(ours)) {
+            (Ok(its), Ok(ours)) => (its.st_dev, its.st_ino) == (ours.st_dev, ours.st_ino),
+            _ => false,
+        };
+        let through_master = match is_ours {
+            true => None,
+            false => Some(ThroughMaster {
+                stdout: open(1)?,
+                stderr: open(2)?,
+            }),
+        };
         let worker = Worker {
             pid,
             pidfd,
-            stdout: open(1)?,
-            stderr: open(2)?,
+            through_master,
         };
         // still the same process: what was opened is its own
         is_it(&pid).then_some(worker)
@@ -55,14 +73,9 @@ impl Worker {
         self.pid.as_raw_nonzero().get()
     }
 
-    /// Writes a line that comes out of the master behind everything that the worker wrote. `Err`: nothing will come.
-    pub(super) fn write_mark(&self, mark: &str) -> io::Result<()> {
-        let line = [FLUSH, mark.as_bytes(), b"\n"].concat();
-        // what is no longer in stdout's pipe was read by the master before this mark
-        if rustix::io::ioctl_fionread(&self.stdout).is_ok_and(|unread| unread > 0) {
-            (&self.stdout).write_all(&line)?;
-        }
-        (&self.stderr).write_all(&line)
+    /// How it writes to its stderr, where that comes through the master.
+    pub(super) fn through_master(&self) -> Option<&ThroughMaster> {
+        self.through_master.as_ref()
     }
 
     /// Waits until it has ended.
@@ -92,6 +105,18 @@ impl Worker {
             .0
             .iter()
             .for_each(|descendant| descendant.signal(Signal::KILL));
+    }
+}
+
+impl ThroughMaster {
+    /// Writes a line that comes out of the master behind everything that the worker wrote. `Err`: nothing will come.
+    pub(super) fn write_mark(&self, mark: &str) -> io::Result<()> {
+        let line = [FLUSH, mark.as_bytes(), b"\n"].concat();
+        // what is no longer in stdout's pipe was read by the master before this mark
+        if rustix::io::ioctl_fionread(&self.stdout).is_ok_and(|unread| unread > 0) {
+            (&self.stdout).write_all(&line)?;
+        }
+        (&self.stderr).write_all(&line)
     }
 }
 

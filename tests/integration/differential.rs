@@ -261,6 +261,7 @@ fn with_php_fpm(test: impl AsyncFnOnce(&Fpm, &Path)) {
             program: None,
             task_root: folder.path().to_owned(),
             slots: 2,
+            memory: None,
             // each case writes its script anew
             ini_scan_dir: Some(format!(":{}", folder.path().display()).into()),
         };

@@ -1,6 +1,6 @@
 //! The start: what makes it fail, in which words, and what does not.
 
-use crate::lambda::{Call, Function, forbid_writing, get};
+use crate::lambda::{Call, Function, bootstrap, forbid_writing, get};
 
 /// Starts a function that must fail, and returns its only report.
 fn failure(function: Function) -> Call {
@@ -61,6 +61,34 @@ fn a_handler_may_be_spelt_with_a_dot() {
         .env("_HANDLER", "./a/b.php")
         .start();
     assert_eq!(lambda.get("/"), "/b.php");
+}
+
+#[test]
+fn the_argument_is_the_handler() {
+    // a container image: ENTRYPOINT and CMD
+    let mut lambda = Function::new("")
+        .file("public/app.php", "<?php echo $_SERVER['SCRIPT_NAME'];")
+        .arg("public/app.php")
+        .start();
+    assert_eq!(lambda.get("/"), "/app.php");
+    let text = message(Function::new("").arg("none.php"), "Runtime.NoSuchHandler");
+    assert!(text.starts_with("The handler is \"none.php\""), "{text}");
+    let text = message(
+        Function::new("").arg("php").arg("index.php"),
+        "Runtime.InvalidConfiguration",
+    );
+    assert!(text.contains("[\"php\", \"index.php\"]"), "{text}");
+}
+
+#[test]
+fn the_version_is_told() {
+    let output = std::process::Command::new(bootstrap())
+        .arg("--version")
+        .output()
+        .unwrap();
+    let expected = format!("php-fpm-lambda {}\n", env!("CARGO_PKG_VERSION"));
+    assert_eq!(String::from_utf8(output.stdout).unwrap(), expected);
+    assert!(output.status.success());
 }
 
 #[test]
@@ -162,12 +190,13 @@ fn the_functions_own_settings_count() {
 #[test]
 fn a_harmless_word_of_php_at_the_start_is_logged() {
     let mut lambda = Function::new("<?php echo 'up';")
-        .file("php.ini", "extension = mbstring\n")
+        .file("php.ini", "allow_url_include = On\n")
         .start();
     let call = lambda.invoke(get("/"));
     assert_eq!(call.page(), "up");
     assert!(
-        call.log.contains("Module \"mbstring\" is already loaded"),
+        call.log
+            .contains("Directive 'allow_url_include' is deprecated"),
         "{}",
         call.log
     );

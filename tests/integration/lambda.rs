@@ -93,6 +93,7 @@ impl Call {
 pub struct Function {
     folder: tempfile::TempDir,
     environment: Vec<(String, String)>,
+    arguments: Vec<String>,
     has_log: bool,
 }
 
@@ -105,6 +106,7 @@ impl Function {
         Function {
             folder,
             environment: Vec::new(),
+            arguments: Vec::new(),
             has_log: true,
         }
         .file("index.php", index_php)
@@ -119,6 +121,12 @@ impl Function {
 
     pub fn env(mut self, name: &str, value: &str) -> Function {
         self.environment.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// An argument of the bootstrap.
+    pub fn arg(mut self, argument: &str) -> Function {
+        self.arguments.push(argument.to_owned());
         self
     }
 
@@ -183,6 +191,7 @@ impl Lambda {
         };
         let mut command = Command::new(bootstrap());
         command
+            .args(&function.arguments)
             .env_clear()
             .env("PATH", "/usr/local/bin:/usr/bin:/bin")
             .env("AWS_LAMBDA_RUNTIME_API", address.to_string())

@@ -47,6 +47,31 @@ fn every_line_before_the_answer_however_it_is_written() {
 }
 
 #[test]
+fn what_goes_straight_into_one_pipe_keeps_its_order() {
+    // under the layer's php-fpm a worker's stderr is the pipe of its error log
+    let script = "<?php $same = stat('/proc/self/fd/2')['ino'] === stat(ini_get('error_log'))['ino']; \
+        for ($i = 0; $i < 100; $i++) { file_put_contents('php://stderr', \"$i err\" . ($same && $i % 2 ? '' : \"\\n\")); error_log(\"$i log\"); } \
+        echo $same ? 'one' : 'two';";
+    let mut lambda = Function::new(script).start();
+    let call = lambda.invoke(get("/"));
+    let number = |line: &str| {
+        let text = line.split_once("] ").map_or(line, |(_, text)| text);
+        text.split_once(' ')
+            .map(|(number, kind)| (number.parse::<u32>().unwrap(), kind.to_owned()))
+            .unwrap()
+    };
+    let mut lines: Vec<(u32, String)> = call.log.lines().map(number).collect();
+    if call.page() == "two" {
+        // stderr comes through the master, at its own pace
+        lines.sort();
+    }
+    let expected: Vec<(u32, String)> = (0..100)
+        .flat_map(|i| [(i, "err".to_owned()), (i, "log".to_owned())])
+        .collect();
+    assert_eq!(lines, expected);
+}
+
+#[test]
 fn a_script_that_logs_a_lot_does_not_stand_still() {
     let script = "<?php for ($i = 0; $i < 3000; $i++) { error_log(str_repeat('l', 2000)); \
         file_put_contents('php://stderr', str_repeat('e', 2000) . \"\\n\"); } echo 'done';";

@@ -15,6 +15,8 @@ mod lambda;
 mod local;
 mod logs;
 mod mapping;
+mod memory;
+mod opcache;
 mod recovery;
 mod requests;
 mod runtime_api;

@@ -361,3 +361,10 @@ fn a_hundred_thousand_headers_are_no_matter_of_seconds() {
     assert_eq!(call.page(), "1");
     assert_eq!(call.json()["headers"].as_object().unwrap().len(), 30_001);
 }
+
+#[test]
+fn a_query_is_no_command_line() {
+    let script = "<?php echo json_encode([$_SERVER['argv'] ?? null, $_GET]);";
+    let mut lambda = Function::new(script).start();
+    assert_eq!(lambda.get("/?--env=local"), "[null,{\"--env\":\"local\"}]");
+}
