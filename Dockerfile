@@ -1,6 +1,8 @@
 # Builds with the classic builder as well as with BuildKit. The first lines change least.
 # BASE is Debian trixie; layer-build/base-image makes one that also trusts this machine's certificate authorities.
 ARG BASE=debian:trixie-slim
+# What function images stand on: no machine's own authorities in there.
+ARG FUNCTION_BASE=debian:trixie-slim
 
 
 # toolchain: what compiles, checks and tests; `make test`, `make check` and `make bench` run in it.
@@ -59,6 +61,10 @@ RUN mkdir -p src/bin \
  && echo 'fn main() {}' | tee src/bin/bootstrap.rs >src/bin/lambda-local.rs \
  && RUSTFLAGS='-C target-feature=+crt-static' \
     cargo build --release --locked --target "$(rustc -vV | sed -n 's/^host: //p')"
+# What the bootstrap is made of, for the layer's manifest.
+COPY layer-build/php/components.sh layer-build/php/
+RUN bash -euo pipefail -c '. layer-build/php/components.sh \
+ && COMPONENTS=/components component_crates "$(rustc -vV | sed -n "s/^host: //p")" . --prune axum --prune clap'
 COPY php php
 COPY src src
 RUN target=$(rustc -vV | sed -n 's/^host: //p') \
@@ -67,21 +73,102 @@ RUN target=$(rustc -vV | sed -n 's/^host: //p') \
  && install -D -t /out "/target/$target/release/bootstrap" "/target/$target/release/lambda-local"
 
 
-# local: the local Lambda with a function at /var/task, as `make serve` runs it.
-FROM ${BASE} AS local
+# php: PHP itself, of the version that PHP names, compiled from source; the trees of the two layers without the bootstrap.
+FROM ${BASE} AS php
 RUN apt-get update \
  && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends \
-        php8.4-curl \
-        php8.4-fpm \
-        php8.4-mbstring \
-        php8.4-sqlite3 \
-        php8.4-xml \
-        systemd-standalone-tmpfiles \
+        autoconf \
+        automake \
+        bison \
+        ca-certificates \
+        cmake \
+        dpkg-dev \
+        g++ \
+        gcc \
+        libbz2-dev \
+        libc6-dev \
+        libffi-dev \
+        libfreetype-dev \
+        libgmp-dev \
+        libicu-dev \
+        libjpeg62-turbo-dev \
+        libmagickwand-dev \
+        libnghttp2-dev \
+        libpng-dev \
+        libpq-dev \
+        libsodium-dev \
+        libsqlite3-dev \
+        libssl-dev \
+        libtool \
+        libwebp-dev \
+        libxslt1-dev \
+        libzstd-dev \
+        make \
+        openssl \
+        patch \
+        pkg-config \
+        python3 \
+        re2c \
+        xz-utils \
+        zlib1g-dev \
  && rm -rf /var/lib/apt/lists/*
-COPY --from=build /out/bootstrap /opt/bootstrap
+ARG PHP=8.4
+COPY layer-build/php/fetch-sources /layer-build/php/
+RUN /layer-build/php/fetch-sources "$PHP"
+COPY layer-build/php/build-libraries /layer-build/php/
+RUN /layer-build/php/build-libraries
+COPY layer-build/php/programs /layer-build/php/programs
+COPY layer-build/php/build-php layer-build/php/fpm-stderr.patch /layer-build/php/
+RUN /layer-build/php/build-php "$PHP"
+COPY layer-build/php/assemble layer-build/php/components.sh /layer-build/php/
+RUN /layer-build/php/assemble "$PHP"
+
+
+# test: the toolchain with the layer's PHP where Lambda has it; `make test` and `make bench` run in it.
+FROM toolchain AS test
+COPY --from=php /layer/base /opt
+COPY php/php.ini /opt/php/
+COPY layer-build/prime-opcache /opt/bin/
+
+
+# layers: the trees as they stand in /opt, and their zips in /dist.
+FROM php AS layers
+ARG PHP=8.4
+COPY --from=build /components /components-bootstrap
+COPY layer-build/manifest layer-build/zip /layer-build/
+COPY php/php.ini /layer/base/php/
+COPY layer-build/prime-opcache /layer/base/bin/
+COPY --from=build /out/bootstrap /layer/base/
+RUN cat /components-bootstrap/components.tsv >>/components-base/components.tsv \
+ && cp -r /components-bootstrap/licenses/. /components-base/licenses/ \
+ && cp -r /components-bootstrap/licenses/. /layer/base/php/licenses/ \
+ && version=$(cat /build/version) \
+ && /layer-build/manifest /components-base "php-$PHP" "$version" >/layer/base/php/manifest.cdx.json \
+ && /layer-build/manifest /components-extensions "php-$PHP-extensions" "$version" >/layer/extensions/php/manifest-extensions.cdx.json \
+ && mkdir /dist \
+ && /layer-build/zip /layer/base /dist/php.zip \
+ && /layer-build/zip /layer/extensions /dist/php-extensions.zip
+
+
+# extensions: nothing but the heavy extensions, for function images: COPY --from=php-fpm-lambda:8.4-extensions / /
+FROM scratch AS extensions
+COPY --from=layers /layer/extensions /opt
+
+
+# function: what a function image is made from, with the code in /var/task.
+FROM ${FUNCTION_BASE} AS function
+COPY --from=layers /layer/base /opt
+ENV PATH=/opt/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
+WORKDIR /var/task
+ENTRYPOINT ["/opt/bootstrap"]
+CMD ["index.php"]
+
+
+# local: the same with the local Lambda before it, as `make serve` runs it.
+FROM function AS local
 COPY --from=build /out/lambda-local /usr/local/bin/lambda-local
 # The user and group that Lambda runs functions as.
 USER 993:990
-WORKDIR /var/task
 EXPOSE 8080
 ENTRYPOINT ["lambda-local", "--listen", "0.0.0.0:8080", "--bootstrap", "/opt/bootstrap", "/var/task"]
+CMD []

@@ -2,27 +2,64 @@
 
 FUNCTION = examples/hello
 PORT = 8080
+PHP = 8.4
 
-build = docker build --build-arg BASE=php-fpm-lambda-base
+build = docker build --build-arg BASE=php-fpm-lambda-base --build-arg PHP=$(PHP)
 in_toolchain = layer-build/in-toolchain
+in_test = IMAGE=php-fpm-lambda-test:$(PHP) layer-build/in-toolchain
+ARCH = $(subst aarch64,arm64,$(shell uname -m))
 
-.PHONY: help serve test check bench fmt clean image-base image-toolchain image-local
+.PHONY: help serve layer image prime publish test test-php test-all check bench fmt clean
+.PHONY: image-base image-toolchain image-test image-layers image-aws image-publish
 
 help: ## list the targets
-	@sed -n 's/^\([a-z]*\):.*## /  make \1  \t/p' $(MAKEFILE_LIST)
+	@sed -n 's/^\([a-z-]*\):.*## /  make \1  \t/p' $(MAKEFILE_LIST)
 
-serve: image-local ## serve FUNCTION (examples/hello) at http://localhost:PORT (8080); Ctrl-C ends it
+serve: image ## serve FUNCTION (examples/hello) at http://localhost:PORT (8080); Ctrl-C ends it
 	@echo "Open http://localhost:$(PORT): it serves $(FUNCTION)"
-	@FUNCTION='$(FUNCTION)' PORT='$(PORT)' layer-build/serve
+	@FUNCTION='$(FUNCTION)' PORT='$(PORT)' IMAGE=php-fpm-lambda:$(PHP)-local layer-build/serve
 
-test: image-toolchain ## run every test
-	$(in_toolchain) cargo test --locked
-	tests/serve.sh
+layer: image-layers ## write the layers for PHP (8.4) to dist/php-8.4-x86_64.zip and dist/php-8.4-extensions-x86_64.zip
+	@mkdir -p dist
+	@container=$$(docker create php-fpm-lambda-layers:$(PHP)) \
+	    && docker cp "$$container:/dist/php.zip" dist/php-$(PHP)-$(ARCH).zip \
+	    && docker cp "$$container:/dist/php-extensions.zip" dist/php-$(PHP)-extensions-$(ARCH).zip; \
+	    status=$$?; docker rm "$$container" >/dev/null; exit $$status
+	@ls -l dist/php-$(PHP)-$(ARCH).zip dist/php-$(PHP)-extensions-$(ARCH).zip
 
-check: image-toolchain ## format, lints and shell scripts; licences and bans where cargo-deny is installed
+image: image-layers ## make the images php-fpm-lambda:8.4 for functions, 8.4-local to try them, 8.4-extensions to copy from
+	$(build) --target extensions --tag php-fpm-lambda:$(PHP)-extensions .
+	$(build) --target function --tag php-fpm-lambda:$(PHP) .
+	$(build) --target local --tag php-fpm-lambda:$(PHP)-local .
+
+prime: image ## compile FUNCTION ahead of its first start, into its php/opcache; again after each change
+	docker run --rm --user "$$(id -u):$$(id -g)" --volume '$(abspath $(FUNCTION)):/var/task' \
+	    --entrypoint /opt/bin/prime-opcache php-fpm-lambda:$(PHP)
+
+publish: image-aws ## publish the layers of dist/ to REGIONS (names, or all), with PUBLIC=1 for everyone; DRY_RUN=1 only tells
+	@layer-build/in-aws env PHP='$(PHP)' ARCH='$(ARCH)' REGIONS='$(REGIONS)' PUBLIC='$(PUBLIC)' \
+	    NAME='$(NAME)' DRY_RUN='$(DRY_RUN)' layer-build/publish
+
+test: image-test layer ## run every test
+	$(in_test) cargo test --locked
+	PHP=$(PHP) tests/layer.sh
+	PHP=$(PHP) tests/serve.sh
+	tests/publish.sh
+
+# in /opt as on Lambda, with the sources that the image was made from
+test-php: image-layers ## run PHP's own tests with the layer's PHP and with a default build, and compare
+	docker run --rm --init --volume '$(CURDIR)/layer-build/php/run-tests:/run-tests:ro' \
+	    --volume '$(CURDIR)/tests/php:/differences:ro' php-fpm-lambda-layers:$(PHP) /run-tests '/differences/$(PHP).tsv'
+
+test-all: test test-php ## every test, PHP's own too, and the layer's tests with PHP 8.5
+	$(MAKE) layer PHP=8.5
+	PHP=8.5 tests/layer.sh
+
+check: image-toolchain image-publish ## format, lints and shell scripts; licences and bans where cargo-deny is installed
 	$(in_toolchain) cargo fmt --check
 	$(in_toolchain) cargo clippy --all-targets --locked -- -D warnings
 	$(in_toolchain) sh -c "grep -rlZE '^#!.*[/ ](ba)?sh$$' .ci examples layer-build tests | xargs -0 shellcheck"
+	docker run --rm --volume "$(CURDIR):/src:ro" --workdir /src php-fpm-lambda-publish tests/publish/check-examples
 	@if command -v cargo-deny >/dev/null; then \
 	    echo 'cargo deny --locked check licenses bans sources'; \
 	    cargo deny --locked check licenses bans sources; \
@@ -30,19 +67,15 @@ check: image-toolchain ## format, lints and shell scripts; licences and bans whe
 	    echo 'check: cargo-deny is not installed; licences and bans were not looked at'; \
 	fi
 
-bench: image-toolchain ## run the benchmarks; the figures also go to dist/bench.json
-	$(in_toolchain) sh -c 'rm -f /target/bench.json && export BENCH_JSON=/target/bench.json \
-	    RUSTFLAGS="-C target-feature=+crt-static" && cargo bench --locked --bench cost \
-	    --target "$$(rustc -vV | sed -n "s/^host: //p")"'
-	@mkdir -p dist
-	@$(in_toolchain) cat /target/bench.json >dist/bench.json
+bench: image-toolchain layer ## run the benchmarks; the figures also go to dist/bench.json
+	PHP='$(PHP)' benches/run
 
 fmt: image-toolchain ## format the sources
 	docker run --rm --init --user "$$(id -u):$$(id -g)" --volume "$(CURDIR):/src" php-fpm-lambda-toolchain cargo fmt
 
 clean: ## remove the images, the volumes and dist/
-	-docker image rm php-fpm-lambda:local php-fpm-lambda-toolchain php-fpm-lambda-base
-	-docker volume rm php-fpm-lambda-cargo php-fpm-lambda-target
+	-docker image rm $$(docker images --quiet --filter reference='php-fpm-lambda*' | sort --unique)
+	-docker volume rm php-fpm-lambda-bench php-fpm-lambda-cargo php-fpm-lambda-target
 	rm -rf dist
 
 image-base:
@@ -51,5 +84,16 @@ image-base:
 image-toolchain: image-base
 	$(build) --target toolchain --tag php-fpm-lambda-toolchain .
 
-image-local: image-base
-	$(build) --target local --tag php-fpm-lambda:local .
+image-test: image-toolchain
+	$(build) --target test --tag php-fpm-lambda-test:$(PHP) .
+
+image-layers: image-base
+	$(build) --target layers --tag php-fpm-lambda-layers:$(PHP) .
+
+# AWS's own CLI, which layer-build/in-aws runs
+image-aws: image-base
+	docker build --build-arg BASE=php-fpm-lambda-base --tag php-fpm-lambda-aws layer-build/aws
+
+# the CLI with a stand-in for AWS, and what checks examples/
+image-publish: image-aws
+	docker build --tag php-fpm-lambda-publish tests/publish

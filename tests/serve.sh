@@ -2,6 +2,7 @@
 # `make serve` as a person meets it: the image is built, the hello function answers, and it stops when told to.
 set -euo pipefail
 
+php=${PHP:-8.4}
 cd "$(dirname "$0")/.."
 passed=0
 failed=0
@@ -16,9 +17,9 @@ expect() { # what, wanted, got
     fi
 }
 
-make image-toolchain image-local
+make image-toolchain image PHP="$php"
 # --rm=false: its exit code and its log are looked at afterwards.
-container=$(FUNCTION=examples/hello PORT=0 layer-build/serve --detach --rm=false)
+container=$(FUNCTION=examples/hello PORT=0 IMAGE="php-fpm-lambda:$php-local" layer-build/serve --detach --rm=false)
 trap 'docker rm --force "$container" >/dev/null' EXIT
 
 published=$(docker port "$container")
