@@ -15,7 +15,8 @@ use crate::workload::Workload;
 
 /// What all measurements share.
 pub struct Setup {
-    _folder: TempDir,
+    functions: TempDir,
+    _temp: TempDir,
     pub task_root: PathBuf,
     /// For run folders.
     pub temp: PathBuf,
@@ -26,25 +27,34 @@ pub struct Setup {
 
 impl Setup {
     pub fn new() -> Setup {
-        let folder = tempfile::tempdir().expect("a folder for temporary files");
-        let [task_root, temp] = ["task", "tmp"].map(|name| folder.path().join(name));
-        for folder in [&task_root, &temp] {
-            fs::create_dir(folder).expect("the folder is new");
+        let functions = std::env::var_os("BENCH_FOLDER")
+            .map_or_else(tempfile::tempdir, tempfile::tempdir_in)
+            .expect("a folder for functions");
+        let temp = tempfile::tempdir().expect("a folder for temporary files");
+        let task_root = functions.path().join("task");
+        fs::create_dir(&task_root).expect("the folder is new");
+        for folder in [functions.path(), &task_root, temp.path()] {
             fs::set_permissions(folder, fs::Permissions::from_mode(0o755)).expect("it is ours");
         }
         let program = std::env::var_os("BENCH_BOOTSTRAP")
             .map_or(env!("CARGO_BIN_EXE_bootstrap").into(), PathBuf::from);
         Workload::hello().install(&task_root);
         let mut setup = Setup {
-            _folder: folder,
+            functions,
+            temp: temp.path().to_owned(),
+            _temp: temp,
             task_root,
-            temp,
             program,
             php_fpm: Configuration::default(),
         };
         let bootstrap = Bootstrap::ready(&setup);
         setup.php_fpm = Configuration::of(bootstrap.master, &setup);
         setup
+    }
+
+    /// For further functions beside `task_root`.
+    pub fn folder(&self) -> &Path {
+        self.functions.path()
     }
 
     /// The environment of the bootstrap, and so of its php-fpm, which hands it on to each request.

@@ -7,15 +7,21 @@
 //! The harness is Lambda's side: it times from its first byte of an invocation to the last byte of the answer.
 //!
 //!     cargo bench --bench cost -- hello      only the warm invocations with this in their name
+//!     cargo bench --bench cost -- cold       only the cold starts; systemd-run gives it a part of a processor:
+//!     systemd-run --user --scope --property CPUQuota=15% cargo bench --bench cost -- cold
 //!     BENCH_BOOTSTRAP=/path cargo bench …    another bootstrap than the one that cargo has built for it
+//!     BENCH_FOLDER=/path cargo bench …       the functions below this folder: on the file system that is asked about
 //!     taskset -c 1 cargo bench …             all on one processor: steadier, and nearer to a function below 1.8 GB
 
+mod application;
 mod bootstrap;
 mod clients;
+mod cold;
 mod fastcgi;
 mod http;
 mod init;
 mod memory;
+mod page_cache;
 mod php_fpm;
 mod process;
 mod report;
@@ -45,6 +51,10 @@ fn main() {
     let setup = Setup::new();
     let mut report = Report::new(&setup);
 
+    if filter.as_deref() == Some("cold") {
+        report.cold(&cold::measure(&setup));
+        return report.write_json();
+    }
     let workloads = Workload::all().into_iter().filter(is_wanted);
     let warm: Vec<warm::Row> = workloads
         .map(|workload| warm::measure(&setup, &workload))
@@ -59,11 +69,15 @@ fn main() {
     report.memory(&memory);
     let clients = clients::measure(&setup);
     report.clients(&clients);
+    let mut cold = cold::measure(&setup);
+    cold.extend(cold::throttled());
+    report.cold(&cold);
     report.targets(&targets::compare(
         &warm,
         &init,
         &memory,
-        report.is_root_on_fuse,
+        &cold,
+        report.is_on_fuse,
     ));
 
     report.write_json();

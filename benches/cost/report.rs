@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use crate::bootstrap::Setup;
 use crate::clients;
+use crate::cold::{self, TOLERATED_PART};
 use crate::init::Init;
 use crate::memory::Memory;
 use crate::php_fpm;
@@ -16,8 +17,8 @@ use crate::warm;
 /// Prints as it goes, and keeps what was printed for the file.
 pub struct Report {
     json: Value,
-    /// Whether path lookups are slow here, in what is measured and in its floors.
-    pub is_root_on_fuse: bool,
+    /// Whether the function's files are looked up slowly here, in what is measured and in its floors.
+    pub is_on_fuse: bool,
 }
 
 impl Report {
@@ -48,10 +49,10 @@ impl Report {
         println!(
             "load of the machine before: {load} (what else it does makes everything here slower)"
         );
-        let is_fuse = is_fuse(Path::new("/"));
-        if is_fuse {
+        let is_on_fuse = is_fuse(&setup.task_root);
+        if is_on_fuse {
             println!(
-                "/ is a FUSE file system: every path that PHP looks up asks a daemon, in the floors as well"
+                "the functions lie on a FUSE file system: every path that PHP looks up asks a daemon, in the floors as well"
             );
         }
         let json = json!({
@@ -62,12 +63,9 @@ impl Report {
             "cpus": cpus,
             "cpu_model": model,
             "load_before": load,
-            "is_root_on_fuse": is_fuse,
+            "is_on_fuse": is_on_fuse,
         });
-        Report {
-            json,
-            is_root_on_fuse: is_fuse,
-        }
+        Report { json, is_on_fuse }
     }
 
     pub fn warm(&mut self, rows: &[warm::Row]) {
@@ -197,6 +195,76 @@ impl Report {
         );
     }
 
+    /// A line for each kind of start, a pair of columns for each php-fpm.
+    pub fn cold(&mut self, rows: &[cold::Row]) {
+        self.json["cold_us"] = json!(rows);
+        let kind = |row: &cold::Row| {
+            (
+                row.function.clone(),
+                row.cpu_percent,
+                row.is_page_cache_warm,
+            )
+        };
+        let (mut kinds, mut phps) = (Vec::new(), Vec::new());
+        for row in rows {
+            if !kinds.contains(&kind(row)) {
+                kinds.push(kind(row));
+            }
+            if !phps.contains(&row.php) {
+                phps.push(row.php.clone());
+            }
+        }
+        let lines = kinds.iter().map(|wanted| {
+            let (function, cpu_percent, is_page_cache_warm) = wanted;
+            let page_cache = match is_page_cache_warm {
+                true => "warm",
+                false => "evicted",
+            };
+            let cells = phps.iter().flat_map(|php| {
+                let row = rows
+                    .iter()
+                    .find(|row| row.php == *php && kind(row) == *wanted);
+                let cell = |number: fn(&cold::Row) -> f64| {
+                    row.map_or("–".into(), |row| millis(number(row)))
+                };
+                [cell(|row| row.next_p50), cell(|row| row.first_answer_p50)]
+            });
+            line(
+                &format!("{function}, page cache {page_cache}, {cpu_percent} % of a processor"),
+                cells,
+            )
+        });
+        let names: Vec<String> = phps
+            .iter()
+            .flat_map(|php| [format!("{php}: /next"), "answer".into()])
+            .collect();
+        table(
+            "Cold start, ms: medians from exec of the bootstrap to its first /next and to the first answer",
+            &names.iter().map(String::as_str).collect::<Vec<_>>(),
+            lines,
+        );
+        for row in rows {
+            let of = format!("{}, {}", row.php, row.function);
+            if row.php == cold::PRIMED && row.compiled.is_some_and(|compiled| compiled > 0) {
+                println!(
+                    "  {of}: the primed cache was not used, {} files were compiled",
+                    row.compiled.unwrap_or_default()
+                );
+            }
+            match row.left_part {
+                Some(part) if part > TOLERATED_PART => println!(
+                    "  {of}: {:.0} % of {} MB stayed in the page cache, so that \"evicted\" says too little",
+                    part * 100.0,
+                    row.evicted_bytes / 1_000_000
+                ),
+                None if !row.is_page_cache_warm => println!(
+                    "  {of}: the kernel does not tell whether the page cache was emptied: the files are somebody else's"
+                ),
+                _ => {}
+            }
+        }
+    }
+
     pub fn targets(&mut self, targets: &[Target]) {
         self.json["targets"] = json!(targets);
         let rows = targets.iter().map(|target| {
@@ -234,6 +302,11 @@ fn short(number: f64) -> String {
     } else {
         format!("{number:.0}")
     }
+}
+
+/// Microseconds as milliseconds.
+fn millis(micros: f64) -> String {
+    short(micros / 1000.0)
 }
 
 fn table(title: &str, names: &[&str], rows: impl IntoIterator<Item = Vec<String>>) {

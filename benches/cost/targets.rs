@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 
+use crate::cold;
 use crate::init::Init;
 use crate::memory::Memory;
 use crate::samples::hundredths;
@@ -44,7 +45,13 @@ impl Verdict {
     }
 }
 
-pub fn compare(warm: &[Row], init: &Init, memory: &[Memory], is_root_on_fuse: bool) -> Vec<Target> {
+pub fn compare(
+    warm: &[Row],
+    init: &Init,
+    memory: &[Memory],
+    cold: &[cold::Row],
+    is_on_fuse: bool,
+) -> Vec<Target> {
     let mib = |kib: u64| hundredths(kib as f64 / 1024.0);
     let memory_of = |name: &str| {
         &memory
@@ -61,7 +68,7 @@ pub fn compare(warm: &[Row], init: &Init, memory: &[Memory], is_root_on_fuse: bo
         unit: "times",
         verdict: match Verdict::of(row.ratio, 2.0) {
             // a slow floor flatters the ratio
-            Verdict::Reached if is_root_on_fuse => Verdict::Unclear,
+            Verdict::Reached if is_on_fuse => Verdict::Unclear,
             verdict => verdict,
         },
     };
@@ -92,7 +99,27 @@ pub fn compare(warm: &[Row], init: &Init, memory: &[Memory], is_root_on_fuse: bo
             memory_of("4.7 MB binary").peak_kib,
         ),
     ]);
+    targets.extend(first_answer(cold, cold::HELLO, "layer", 20.0));
+    targets.extend(first_answer(cold, cold::APPLICATION, cold::PRIMED, 60.0));
     targets
+}
+
+/// With a warm page cache and all of a processor; `None` where there is no layer.
+fn first_answer(cold: &[cold::Row], function: &str, php: &str, limit: f64) -> Option<Target> {
+    let row = cold.iter().find(|row| {
+        row.function == function
+            && row.php == php
+            && row.is_page_cache_warm
+            && row.cpu_percent >= 100
+    })?;
+    let measured = hundredths(row.first_answer_p50 / 1000.0);
+    Some(Target {
+        name: format!("first answer of {function}, {php}, page cache warm"),
+        limit,
+        measured,
+        unit: "ms",
+        verdict: Verdict::of(measured, limit),
+    })
 }
 
 /// The share is a small difference of two long times. It counts where its quartiles agree, and where it is no less than nothing.

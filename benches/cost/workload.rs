@@ -133,33 +133,37 @@ impl Workload {
     pub fn install(&self, task_root: &Path) {
         let path = task_root.join("index.php");
         fs::write(&path, &self.script).expect("the task root can be written");
-        // opcache does not keep a script that has just been written (opcache.file_update_protection)
-        let file = File::options().write(true).open(&path);
-        let hour_ago = SystemTime::now() - Duration::from_secs(3600);
-        file.and_then(|file| file.set_modified(hour_ago))
-            .expect("the script is ours");
+        make_old(&path);
     }
 
     /// That it is the work that was asked for, and not a quick error.
     pub fn check(&self, answer: &[u8]) {
-        let json: Value = serde_json::from_slice(answer).expect("an answer is JSON");
-        assert_eq!(
-            json["statusCode"],
-            200,
-            "{}: {}",
-            self.name,
-            String::from_utf8_lossy(&answer[..answer.len().min(999)])
-        );
-        let body = json["body"].as_str().expect("a body");
-        let len = match json["isBase64Encoded"] == true {
-            true => base64_simd::STANDARD
-                .decode_to_vec(body)
-                .expect("base64")
-                .len(),
-            false => body.len(),
-        };
-        assert_eq!(len, self.body_len, "{}", self.name);
+        assert_eq!(body_of(answer).len(), self.body_len, "{}", self.name);
     }
+}
+
+/// The body of an answer; it must be a success.
+pub fn body_of(answer: &[u8]) -> Vec<u8> {
+    let json: Value = serde_json::from_slice(answer).expect("an answer is JSON");
+    assert_eq!(
+        json["statusCode"],
+        200,
+        "{}",
+        String::from_utf8_lossy(&answer[..answer.len().min(999)])
+    );
+    let body = json["body"].as_str().expect("a body");
+    match json["isBase64Encoded"] == true {
+        true => base64_simd::STANDARD.decode_to_vec(body).expect("base64"),
+        false => body.as_bytes().to_vec(),
+    }
+}
+
+/// opcache does not keep a script that has just been written (opcache.file_update_protection).
+pub fn make_old(path: &Path) {
+    let file = File::options().write(true).open(path);
+    let hour_ago = SystemTime::now() - Duration::from_secs(3600);
+    file.and_then(|file| file.set_modified(hour_ago))
+        .expect("the script is ours");
 }
 
 fn event(method: &str, body: Option<&[u8]>) -> Vec<u8> {
