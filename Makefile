@@ -42,6 +42,8 @@ publish: image-aws ## publish the layers of dist/ to REGIONS (names, or all), wi
 
 test: image-test layer ## run every test
 	$(in_test) cargo test --locked
+	$(in_test) env PHP_FPM=/usr/sbin/php-fpm8.4 cargo test --locked --test integration
+	$(in_test) env PHP=/opt/bin/php PHP_FPM=/opt/bin/php-fpm PRIME_OPCACHE=/opt/bin/prime-opcache tests/prime.sh
 	PHP=$(PHP) tests/layer.sh
 	PHP=$(PHP) tests/serve.sh
 	tests/publish.sh
@@ -58,7 +60,7 @@ test-all: test test-php ## every test, PHP's own too, and the layer's tests with
 check: image-toolchain image-publish ## format, lints and shell scripts; licences and bans where cargo-deny is installed
 	$(in_toolchain) cargo fmt --check
 	$(in_toolchain) cargo clippy --all-targets --locked -- -D warnings
-	$(in_toolchain) sh -c "grep -rlZE '^#!.*[/ ](ba)?sh$$' .ci examples layer-build tests | xargs -0 shellcheck"
+	$(in_toolchain) sh -c "grep -rlZE '^#!.*[/ ](ba)?sh$$' .ci benches examples layer-build tests | xargs -0 shellcheck"
 	docker run --rm --volume "$(CURDIR):/src:ro" --workdir /src php-fpm-lambda-publish tests/publish/check-examples
 	@if command -v cargo-deny >/dev/null; then \
 	    echo 'cargo deny --locked check licenses bans sources'; \
