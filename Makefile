@@ -40,9 +40,10 @@ publish: image-aws ## publish the layers of dist/ to REGIONS (names, or all), wi
 	@layer-build/in-aws env PHP='$(PHP)' ARCH='$(ARCH)' REGIONS='$(REGIONS)' PUBLIC='$(PUBLIC)' \
 	    NAME='$(NAME)' DRY_RUN='$(DRY_RUN)' layer-build/publish
 
+# twice the integration tests: with the layer's php-fpm, and in the other image with Debian's
 test: image-test layer ## run every test
 	$(in_test) cargo test --locked
-	$(in_test) env PHP_FPM=/usr/sbin/php-fpm8.4 cargo test --locked --test integration
+	$(in_toolchain) cargo test --locked --test integration
 	$(in_test) env PHP=/opt/bin/php PHP_FPM=/opt/bin/php-fpm PRIME_OPCACHE=/opt/bin/prime-opcache tests/prime.sh
 	PHP=$(PHP) tests/layer.sh
 	PHP=$(PHP) tests/serve.sh
