@@ -131,14 +131,19 @@ COPY php/php.ini /opt/php/
 COPY layer-build/prime-opcache /opt/bin/
 
 
-# layers: the trees as they stand in /opt, and their zips in /dist.
-FROM php AS layers
-ARG PHP=8.4
-COPY --from=build /components /components-bootstrap
+# parts: what goes into the layers besides PHP. Together in a stage of their own, since each step in a large one is slow.
+FROM scratch AS parts
 COPY layer-build/manifest layer-build/zip /layer-build/
 COPY php/php.ini /layer/base/php/
 COPY layer-build/prime-opcache /layer/base/bin/
+COPY --from=build /components /components-bootstrap
 COPY --from=build /out/bootstrap /layer/base/
+
+
+# layers: the trees as they stand in /opt, and their zips in /dist.
+FROM php AS layers
+ARG PHP=8.4
+COPY --from=parts / /
 RUN cat /components-bootstrap/components.tsv >>/components-base/components.tsv \
  && cp -r /components-bootstrap/licenses/. /components-base/licenses/ \
  && cp -r /components-bootstrap/licenses/. /layer/base/php/licenses/ \
