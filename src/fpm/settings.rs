@@ -52,6 +52,10 @@ pub struct Settings {
 impl Settings {
     /// The layer's php-fpm, else one on `path` (as in `PATH`) or in `/usr/sbin`, where Debian has it.
     pub(super) fn find_program(&self, path: &OsStr) -> Result<PathBuf, String> {
+        self.find_program_or(Path::new(LAYERS_PHP_FPM), path)
+    }
+
+    fn find_program_or(&self, layers: &Path, path: &OsStr) -> Result<PathBuf, String> {
         if let Some(program) = &self.program {
             return match is_program(program) {
                 true => Ok(program.clone()),
@@ -61,8 +65,8 @@ impl Settings {
                 )),
             };
         }
-        if is_program(Path::new(LAYERS_PHP_FPM)) {
-            return Ok(LAYERS_PHP_FPM.into());
+        if is_program(layers) {
+            return Ok(layers.into());
         }
         let folders: Vec<PathBuf> = std::env::split_paths(path)
             .chain(["/usr/sbin".into()])
@@ -196,9 +200,13 @@ mod tests {
     }
 
     #[test]
-    fn the_newest_version_is_found_and_a_plain_name_first() {
+    fn the_layers_is_found_first_then_a_plain_name_then_the_newest() {
         let folder = tempfile::tempdir().unwrap();
-        let find = || settings().find_program(folder.path().as_os_str()).unwrap();
+        let layers = folder.path().join("opt/bin/php-fpm");
+        let find = || {
+            let found = settings().find_program_or(&layers, folder.path().as_os_str());
+            found.unwrap()
+        };
         for name in ["php-fpm8.9", "php-fpm8.99", "php-fpm7.4", "php-fpm8.x"] {
             program(folder.path(), name);
         }
@@ -206,6 +214,9 @@ mod tests {
         assert_eq!(find(), folder.path().join("php-fpm8.99"));
         program(folder.path(), "php-fpm");
         assert_eq!(find(), folder.path().join("php-fpm"));
+        std::fs::create_dir_all(layers.parent().unwrap()).unwrap();
+        program(folder.path(), "opt/bin/php-fpm");
+        assert_eq!(find(), layers);
     }
 
     #[test]
