@@ -169,7 +169,14 @@ ENTRYPOINT ["/opt/bootstrap"]
 CMD ["index.php"]
 
 
-# local: the same with the local Lambda before it, as `make serve` runs it.
+# prime: compiles a function ahead, whichever extensions it turns on; `make prime` runs it.
+FROM function AS prime
+COPY --from=layers /layer/extensions /opt
+ENTRYPOINT ["/opt/bin/prime-opcache"]
+CMD []
+
+
+# local: the function image with the local Lambda before it, as `make serve` runs it.
 FROM function AS local
 COPY --from=build /out/lambda-local /usr/local/bin/lambda-local
 # The user and group that Lambda runs functions as.

@@ -32,9 +32,9 @@ image: image-layers ## make the images php-fpm-lambda:8.4 for functions, 8.4-loc
 	$(build) --target function --tag php-fpm-lambda:$(PHP) .
 	$(build) --target local --tag php-fpm-lambda:$(PHP)-local .
 
-prime: image ## compile FUNCTION ahead of its first start, into its php/opcache; again after each change
-	docker run --rm --user "$$(id -u):$$(id -g)" --volume '$(abspath $(FUNCTION)):/var/task' \
-	    --entrypoint /opt/bin/prime-opcache php-fpm-lambda:$(PHP)
+prime: image-layers ## compile FUNCTION ahead of its first start, into its php/opcache; again after each change
+	$(build) --target prime --tag php-fpm-lambda-prime:$(PHP) .
+	docker run --rm --user "$$(id -u):$$(id -g)" --volume '$(abspath $(FUNCTION)):/var/task' php-fpm-lambda-prime:$(PHP)
 
 publish: image-aws ## publish the layers of dist/ to REGIONS (names, or all), with PUBLIC=1 for everyone; DRY_RUN=1 only tells
 	@layer-build/in-aws env PHP='$(PHP)' ARCH='$(ARCH)' REGIONS='$(REGIONS)' PUBLIC='$(PUBLIC)' \

@@ -96,7 +96,7 @@ list() { # files
         printf '%s\t%s\n' "$(stat -c %s "$task/$file")" "$file"
     done
 }
-expect 'the list' "$(list index.php src/Child.php src/again.php src/plain)" "$(cat "$cache/files.tsv")"
+expect 'the list' "$(list index.php src/Child.php src/again.php src/plain php.ini)" "$(cat "$cache/files.tsv")"
 expect 'the compiled files, and no others' "$(printf '%s.bin\n' index.php src/Child.php src/again.php src/plain)" \
     "$(cd "$cache"/*/"$task" && find . -type f | sed 's,^./,,' | LC_ALL=C sort)"
 expect 'one system, and in it one folder' '1 1' "$(find "$cache" -mindepth 1 -maxdepth 1 -type d | wc -l) $(find "$cache"/* -mindepth 1 -maxdepth 1 | grep -vc files.tsv)"
@@ -156,7 +156,7 @@ chmod -R u+w "$cache"
 rm "$task"/src/{bad,internal,deep,again}.php "$task/src/"$'a\tb.php'
 run_prime "$task"
 expect_in 'a second run' 'prime-opcache: 3 of 3 files are in ' "$output"
-expect 'the old cache is gone' "$(list index.php src/Child.php src/plain)" "$(cat "$cache/files.tsv")"
+expect 'the old cache is gone' "$(list index.php src/Child.php src/plain php.ini)" "$(cat "$cache/files.tsv")"
 expect 'with its files' '' "$(find "$cache" -name 'again.php.bin')"
 expect 'the new code answers' 'EARLY Child new fpm-fcgi compiled: 0' "$(answer)"
 
@@ -187,7 +187,15 @@ expect_in 'no PHP file' "1 prime-opcache: there is no PHP file in $work/empty" "
 run_prime "$work/nowhere"
 expect_in 'no folder' "1 prime-opcache: there is no folder $work/nowhere" "$code $output"
 run_prime --outptu x
-expect_in 'a wrong option' '1 prime-opcache: --outptu is not expected here' "$code $output"
+expect_in 'a wrong option' "1 prime-opcache: '--outptu' is not expected here" "$code $output"
+run_prime ''
+expect_in 'a name that is empty' "1 prime-opcache: '' is not expected here" "$code $output"
+mkdir -p "$work/extension/php/conf.d"
+echo '<?php echo 1;' >"$work/extension/index.php"
+echo 'extension=nowhere' >"$work/extension/php/conf.d/extensions.ini"
+run_prime "$work/extension"
+expect_in 'an extension that is not there' "Unable to load dynamic library 'nowhere'" "$output"
+expect 'is an error' '1 no list' "$code $([ -e "$work/extension/php/opcache/files.tsv" ] || echo no list)"
 
 echo "prime: $passed passed, $failed failed"
 [ "$failed" = 0 ]

@@ -19,6 +19,10 @@ const FOLDER: &str = "php/opcache";
 /// `<size in bytes>\t<path below the task root>` for each source file, behind the first line.
 const LIST: &str = "files.tsv";
 
+/// The function's own settings, which the list names as well.
+const PHP_INI: &str = "php.ini";
+const CONF_D: &str = "php/conf.d";
+
 /// What the list begins with; PHP's version follows.
 const FIRST_LINE: &str = "php-fpm-lambda opcache 1\t";
 
@@ -90,28 +94,43 @@ fn link_files(from: &Path, to: &Path) -> io::Result<()> {
 fn is_unusable(task_root: &Path, list: &Path) -> Option<String> {
     let read = || -> io::Result<_> {
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        let task_root = rustix::fs::open(task_root, flags, Mode::empty())?;
-        Ok((
-            task_root,
-            fs::read(list)?,
-            modified(&rustix::fs::stat(list)?),
-        ))
+        let opened = rustix::fs::open(task_root, flags, Mode::empty())?;
+        Ok((opened, fs::read(list)?, modified(&rustix::fs::stat(list)?)))
     };
-    let (task_root, text, made) = match read() {
+    let (opened, text, made) = match read() {
         Ok(read) => read,
         Err(error) => return Some(format!("{LIST} cannot be read ({error})")),
     };
     let Some(files) = files_in(&text) else {
         return Some(format!("{LIST} is none that this version knows"));
     };
+    if let Some(name) = unlisted_setting(task_root, &files) {
+        return Some(format!("{name} has come since they were made"));
+    }
     let mut changed = files
         .iter()
-        .filter(|file| !file.is_as_listed(&task_root, made));
+        .filter(|file| !file.is_as_listed(&opened, made));
     let first = changed.next()?.path.display();
     Some(match changed.count() {
         0 => format!("{first} has changed since they were made"),
         more => format!("{first} and {more} more have changed since they were made"),
     })
+}
+
+/// An ini file of the function that the list does not have: what was compiled depends on them.
+fn unlisted_setting(task_root: &Path, files: &[Source<'_>]) -> Option<String> {
+    let folder = fs::read_dir(task_root.join(CONF_D)).into_iter().flatten();
+    let names = folder.flatten().filter_map(|entry| {
+        let name = entry.file_name().into_string().ok()?;
+        name.ends_with(".ini").then(|| format!("{CONF_D}/{name}"))
+    });
+    let ini = task_root
+        .join(PHP_INI)
+        .is_file()
+        .then(|| PHP_INI.to_owned());
+    ini.into_iter()
+        .chain(names)
+        .find(|name| !files.iter().any(|file| file.path == Path::new(name)))
 }
 
 /// A source file as it was when the cache was made.
@@ -186,6 +205,21 @@ mod tests {
         let file = fs::File::options().write(true).open(path).unwrap();
         let modified = file.metadata().unwrap().modified().unwrap();
         file.set_modified(modified + later).unwrap();
+    }
+
+    #[test]
+    fn an_ini_file_that_is_not_listed_counts_as_a_change() {
+        let root = function();
+        let primed = Primed::find(root.path()).unwrap();
+        assert_eq!(primed.check(), Ok(()));
+        fs::create_dir_all(root.path().join("php/conf.d")).unwrap();
+        fs::write(root.path().join("php/conf.d/readme.txt"), "").unwrap();
+        assert_eq!(primed.check(), Ok(()));
+        for name in ["php/conf.d/more.ini", "php.ini"] {
+            fs::write(root.path().join(name), "").unwrap();
+            let why = primed.check().unwrap_err();
+            assert!(why.contains(&format!("{name} has come since")), "{why}");
+        }
     }
 
     #[test]
