@@ -45,6 +45,9 @@ if (($hello['body'] ?? null) !== '{"path":"\/hello"}') {
     report('the emulator', 'it does not answer: ' . json_encode($hello, JSON_UNESCAPED_SLASHES));
 }
 report('it answers', true);
+if ($mode === 'instances') {
+    four_slots();
+}
 $loaded = json('/limits')['extensions'];
 $wanted = $layers === 'extensions' ? [...EXTENSIONS['base'], ...EXTENSIONS['extensions']] : EXTENSIONS['base'];
 foreach (array_diff($wanted, $loaded) as $missing) {
@@ -80,11 +83,7 @@ check('an upload', function (): void {
 
 if ($mode === 'instances') {
     check('four invocations at the same time', function (): void {
-        // the emulator refuses an invocation that no slot waits for
-        wait_until(function (): bool {
-            $log = file_get_contents('/tmp/emulator.log');
-            return substr_count($log, 'Received Runtime /next') === substr_count($log, 'START RequestId') + 4;
-        }, 'four slots are ready');
+        four_slots();
         $server = stream_socket_server('tcp://127.0.0.1:0');
         $port = substr(strrchr(stream_socket_get_name($server, false), ':'), 1);
         $requests = array_map(fn () => send(['path' => '/meet', 'query' => "port=$port"]), range(1, 4));
@@ -109,6 +108,15 @@ if ($failures > 0) {
     echo implode('', array_slice(file('/tmp/emulator.log'), -20));
 }
 exit($failures > 0 ? 1 : 0);
+
+/** The emulator refuses an invocation that no slot waits for. */
+function four_slots(): void
+{
+    wait_until(function (): bool {
+        $log = file_get_contents('/tmp/emulator.log');
+        return substr_count($log, 'Received Runtime /next') === substr_count($log, 'START RequestId') + 4;
+    }, 'four slots are ready');
+}
 
 /** For what the emulator does not tell: ends with the event, or with the emulator. */
 function wait_until(callable $event, string $what): void
