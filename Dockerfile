@@ -113,7 +113,7 @@ RUN apt-get update \
         zlib1g-dev \
  && rm -rf /var/lib/apt/lists/*
 ARG PHP=8.4
-COPY layer-build/php/fetch-sources /layer-build/php/
+COPY layer-build/php/fetch-sources layer-build/php/pinned-sources.tsv /layer-build/php/
 RUN /layer-build/php/fetch-sources "$PHP"
 COPY layer-build/php/build-libraries /layer-build/php/
 RUN /layer-build/php/build-libraries
