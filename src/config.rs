@@ -54,6 +54,12 @@ pub const VARIABLES: &[Variable] = &[
         meaning: "how many invocations Lambda sends at once, and so how many workers there are",
     },
     Variable {
+        name: "AWS_LAMBDA_INITIALIZATION_TYPE",
+        default: "none, Lambda sets it",
+        allowed: "any text",
+        meaning: "snap-start: the sandbox is restored from a snapshot of what it is after its init",
+    },
+    Variable {
         name: "AWS_LAMBDA_LOG_FORMAT",
         default: "Text",
         allowed: "Text or JSON, in any case of letters",
@@ -80,8 +86,8 @@ pub const VARIABLES: &[Variable] = &[
     Variable {
         name: "PHP_LAMBDA_INVOKE_MODE",
         default: "buffered",
-        allowed: "buffered",
-        meaning: "how an answer reaches Lambda: as one JSON document when PHP has finished",
+        allowed: "buffered or response_stream",
+        meaning: "how an answer reaches Lambda: as one JSON document when PHP has finished, or piece by piece. Set response_stream where the Function URL's invoke mode is RESPONSE_STREAM, or the REST API's response transfer mode STREAM; answers to all other events are buffered all the same",
     },
     Variable {
         name: "PHP_LAMBDA_EVENT_HANDLER",
@@ -139,10 +145,14 @@ pub struct Config {
     pub memory: Option<u64>,
     /// How many workers, at least 1.
     pub slots: usize,
+    /// The sandbox is restored from a snapshot.
+    pub is_snap_start: bool,
     /// How log lines are written.
     pub log_format: Format,
     /// Lines below it are left out.
     pub log_level: Level,
+    /// Answers are streamed where the event's sender may have asked for it.
+    pub streams: bool,
     /// The php-fpm to start; `None`: look for it.
     pub php_fpm: Option<PathBuf>,
     /// The user's own `PHP_INI_SCAN_DIR`.
@@ -247,12 +257,22 @@ impl Config {
             slots: reader
                 .parsed("AWS_LAMBDA_MAX_CONCURRENCY", |text| number(text, 1, 1000))
                 .unwrap_or(1) as usize,
+            is_snap_start: reader
+                .text("AWS_LAMBDA_INITIALIZATION_TYPE")
+                .is_some_and(|kind| kind == "snap-start"),
             log_format: reader
                 .parsed("AWS_LAMBDA_LOG_FORMAT", Format::parse)
                 .unwrap_or_default(),
             log_level: reader
                 .parsed("AWS_LAMBDA_LOG_LEVEL", Level::parse)
                 .unwrap_or(Level::Trace),
+            streams: reader
+                .parsed("PHP_LAMBDA_INVOKE_MODE", |text| match text {
+                    "buffered" => Some(false),
+                    "response_stream" => Some(true),
+                    _ => None,
+                })
+                .unwrap_or(false),
             php_fpm: reader.path("PHP_FPM"),
             // an empty PHP_INI_SCAN_DIR has a meaning of its own in PHP: scan nothing
             ini_scan_dir: (reader.lookup)("PHP_INI_SCAN_DIR"),
@@ -275,9 +295,6 @@ impl Config {
             warmup: reader.text("PHP_LAMBDA_WARMUP"),
             runtime_api: runtime_api.clone().unwrap_or_default(),
         };
-        reader.parsed("PHP_LAMBDA_INVOKE_MODE", |text| {
-            (text == "buffered").then_some(())
-        });
         reader.unknown_names(names);
         match reader.problems {
             problems if problems.is_empty() => Ok(config),
@@ -427,6 +444,7 @@ mod tests {
         assert_eq!(config.max_requests, None);
         assert_eq!(config.base_path, None);
         assert_eq!(config.ini_scan_dir, None);
+        assert!(!config.is_snap_start && !config.streams);
     }
 
     #[test]
@@ -438,7 +456,8 @@ mod tests {
             ("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "1769"),
             ("AWS_LAMBDA_LOG_FORMAT", "json"),
             ("AWS_LAMBDA_LOG_LEVEL", "warn"),
-            ("PHP_LAMBDA_INVOKE_MODE", "buffered"),
+            ("AWS_LAMBDA_INITIALIZATION_TYPE", "snap-start"),
+            ("PHP_LAMBDA_INVOKE_MODE", "response_stream"),
             ("PHP_LAMBDA_BASE_PATH", "/v1/"),
             ("PHP_LAMBDA_TIMEOUT_MARGIN_MS", "20"),
             ("PHP_LAMBDA_ERROR_STATUS_CODES", "500, 502-504"),
@@ -451,6 +470,7 @@ mod tests {
         assert_eq!(config.memory, Some(1769));
         assert_eq!(config.log_format, Format::Json);
         assert_eq!(config.log_level, Level::Warn);
+        assert!(config.is_snap_start && config.streams);
         assert_eq!(config.base_path.as_deref(), Some("/v1"));
         assert_eq!(config.timeout_margin, Duration::from_millis(20));
         assert_eq!(config.max_requests, Some(7));
@@ -467,7 +487,7 @@ mod tests {
             ("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "128M"),
             ("AWS_LAMBDA_LOG_FORMAT", "xml"),
             ("AWS_LAMBDA_LOG_LEVEL", "loud"),
-            ("PHP_LAMBDA_INVOKE_MODE", "response_stream"),
+            ("PHP_LAMBDA_INVOKE_MODE", "stream"),
             ("PHP_LAMBDA_BASE_PATH", "v1"),
             ("PHP_LAMBDA_TIMEOUT_MARGIN_MS", "5s"),
             ("PHP_LAMBDA_ERROR_STATUS_CODES", "504-502"),

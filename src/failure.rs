@@ -19,6 +19,10 @@ pub enum Failure {
     PhpFpmStartFailed(String),
     /// Init, or a new worker: the warm-up script failed; how.
     WarmupFailed(String),
+    /// Init under SnapStart: the warm-up script failed; how.
+    BeforeSnapshot(String),
+    /// The sandbox cannot go on after it was restored from a snapshot; why.
+    AfterRestore(String),
     /// The event is not JSON.
     InvalidEvent(NotJson),
     /// The request does not fit into FastCGI; the text says what.
@@ -47,6 +51,8 @@ impl Failure {
             Failure::NoSuchHandler(_) => "Runtime.NoSuchHandler",
             Failure::PhpFpmStartFailed(_) => "Runtime.PhpFpmStartFailed",
             Failure::WarmupFailed(_) => "Runtime.WarmupFailed",
+            Failure::BeforeSnapshot(_) => "Runtime.BeforeSnapshotError",
+            Failure::AfterRestore(_) => "Runtime.AfterRestoreError",
             Failure::InvalidEvent(_) => "Runtime.InvalidEvent",
             Failure::InvalidRequest(_) => "Runtime.InvalidRequest",
             Failure::Timeout(_) => "Function.Timeout",
@@ -79,6 +85,8 @@ impl std::fmt::Display for Failure {
             Failure::WarmupFailed(how) => {
                 write!(f, "The script of PHP_LAMBDA_WARMUP {how}. Its own log lines say why.")
             }
+            Failure::BeforeSnapshot(text) => write!(f, "No snapshot can be taken: {text}"),
+            Failure::AfterRestore(text) => write!(f, "After the restore from the snapshot: {text}"),
             Failure::InvalidEvent(NotJson(text)) => {
                 write!(f, "The event is not JSON: {text}. Invoke the function with a JSON document.")
             }

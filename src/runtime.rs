@@ -77,22 +77,50 @@ async fn serve(config: Config, terminate: &mut Signal) -> ExitCode {
         .collect();
 
     let init = async {
-        slots[0].ready().await?;
-        Ok(slots[0].php_version().await)
+        let first = &mut slots[0];
+        // a poll from before a snapshot would be a connection that outlives it
+        let register = async {
+            match config.is_snap_start {
+                true => None,
+                false => api.register_extension().await,
+            }
+        };
+        let (extension, ready) = tokio::join!(register, first.ready());
+        ready?;
+        Ok((extension, first.php_version().await))
     };
-    let initialized: Result<Option<String>, Failure> = tokio::select! {
+    let initialized: Result<_, Failure> = tokio::select! {
         initialized = init => initialized,
         _ = terminate.recv() => {
             fpm.stop(SHUTDOWN_FPM).await;
             return ExitCode::SUCCESS;
         }
     };
-    match initialized {
-        Ok(version) => version
-            .iter()
-            .for_each(|version| api.set_php_version(version)),
+    let extension = match initialized {
+        Ok((extension, version)) => {
+            version
+                .iter()
+                .for_each(|version| api.set_php_version(version));
+            extension
+        }
         Err(failure) => {
+            let failure = match failure {
+                Failure::WarmupFailed(_) if config.is_snap_start => {
+                    Failure::BeforeSnapshot(failure.to_string())
+                }
+                other => other,
+            };
             let exit = fail_init(log, Some(&api), failure, terminate).await;
+            fpm.stop(SHUTDOWN_FPM).await;
+            return exit;
+        }
+    };
+    if config.is_snap_start {
+        let restored = tokio::select! {
+            restored = restore(&mut api, &mut slots, log) => restored,
+            _ = terminate.recv() => Err(ExitCode::SUCCESS),
+        };
+        if let Err(exit) = restored {
             fpm.stop(SHUTDOWN_FPM).await;
             return exit;
         }
@@ -109,7 +137,15 @@ async fn serve(config: Config, terminate: &mut Signal) -> ExitCode {
             stopping.subscribe(),
         ));
     }
+    // for as long as the process lives
+    let registered = async {
+        if let Some(extension) = extension {
+            extension.wait().await;
+        }
+        std::future::pending().await
+    };
     let exit = tokio::select! {
+        () = registered => unreachable!("it waits for ever"),
         ended = loops.join_next() => {
             let text = match ended {
                 Some(Ok(Err(text))) => text,
@@ -131,6 +167,30 @@ async fn serve(config: Config, terminate: &mut Signal) -> ExitCode {
     exit
 }
 
+/// Waits until the sandbox is one that was restored from the snapshot, and makes anew what many of them must not share:
+/// workers, with what they hold open and the randomness they have drawn, and connections.
+async fn restore(api: &mut RuntimeApi, slots: &mut [Slot], log: Log) -> Result<(), ExitCode> {
+    let report = |error: &Error| {
+        log.write(&Context::default(), Level::Fatal, &error.to_string());
+        ExitCode::FAILURE
+    };
+    api.restored().await.map_err(|error| report(&error))?;
+    *api = api.reconnected();
+    for slot in slots {
+        slot.kill().await;
+        if let Err(failure) = slot.ready().await {
+            let failure = Failure::AfterRestore(failure.to_string());
+            let text = format!("{}: {failure}", failure.error_type());
+            log.write(&Context::default(), Level::Fatal, &text);
+            if let Err(error) = api.fail_restore(&failure).await {
+                report(&error);
+            }
+            return Err(ExitCode::FAILURE);
+        }
+    }
+    Ok(())
+}
+
 /// One slot: a sequential loop. It ends when the process is to stop, or with the reason why it cannot go on.
 async fn answer_invocations(
     function: Rc<Function>,
@@ -138,17 +198,57 @@ async fn answer_invocations(
     api: RuntimeApi,
     mut stopping: watch::Receiver<bool>,
 ) -> Result<(), String> {
+    let mut failures = Failures::default();
     loop {
         slot.ready().await.map_err(|failure| failure.to_string())?;
+        let next = async {
+            let invocation = api.next().await;
+            if let Err(error) = &invocation {
+                failures.wait_after(error, function.log).await;
+            }
+            invocation
+        };
         let invocation = tokio::select! {
             biased;
             _ = stopping.wait_for(|stopping| *stopping) => return Ok(()),
-            invocation = api.next() => invocation.map_err(|error| error.to_string())?,
+            invocation = next => invocation,
         };
+        let invocation = match invocation {
+            Ok(invocation) => invocation,
+            Err(Error::Fatal(text)) => return Err(text),
+            Err(Error::Unreachable(text)) if failures.are_too_many() => return Err(text),
+            Err(_) => continue,
+        };
+        failures = Failures::default();
         match invocation::run(&function, &mut slot, &api, &invocation).await {
-            Ok(()) => {}
-            Err(Error::Refused(text) | Error::Fatal(text)) => return Err(text),
+            Err(Error::Fatal(text)) => return Err(text),
+            // it is in the log
+            Ok(()) | Err(Error::Refused(_) | Error::Unreachable(_)) => {}
         }
+    }
+}
+
+/// Calls of `/next` that failed in a row.
+#[derive(Default)]
+struct Failures(u32);
+
+impl Failures {
+    /// A Runtime API that cannot be reached so often is not there any more.
+    const TOO_MANY: u32 = 5;
+
+    /// Logs it and waits, longer each time: 10 ms to 1 s.
+    async fn wait_after(&mut self, error: &Error, log: Log) {
+        self.0 += 1;
+        if matches!(error, Error::Fatal(_)) || self.are_too_many() {
+            return;
+        }
+        log.write(&Context::default(), Level::Error, &error.to_string());
+        let pause = Duration::from_millis(10) * 2u32.pow(self.0.min(8) - 1);
+        tokio::time::sleep(pause.min(Duration::from_secs(1))).await;
+    }
+
+    fn are_too_many(&self) -> bool {
+        self.0 >= Self::TOO_MANY
     }
 }
 
@@ -192,6 +292,7 @@ fn function_of(
     let function = Function {
         script: handler,
         event_script,
+        streams: config.streams,
         timeout_margin: config.timeout_margin,
         error_status_codes: config.error_status_codes.clone(),
         max_requests: config.max_requests,
@@ -202,6 +303,7 @@ fn function_of(
         task_root: config.task_root.clone(),
         slots: config.slots,
         memory: config.memory,
+        streams: config.streams,
         ini_scan_dir: config.ini_scan_dir.clone(),
     };
     Ok((function, warmup, settings))

@@ -60,7 +60,9 @@ impl Answer {
             document: &mut document,
         };
         match dialect {
-            Dialect::ApiGatewayV2 => api_gateway_v2::write_head(head, &mut writer),
+            Dialect::ApiGatewayV2 | Dialect::FunctionUrl => {
+                api_gateway_v2::write_head(head, &mut writer)
+            }
             Dialect::ApiGatewayV1 { multi_value } => {
                 api_gateway_v1::write_head(head, multi_value, &mut writer)
             }

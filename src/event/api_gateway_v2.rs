@@ -9,6 +9,9 @@ use super::http_request::{HttpRequest, body, path};
 use super::json::{Object, Text};
 use crate::cgi::head::Head;
 
+/// What only the domain names of Function URLs have in them.
+const FUNCTION_URL: &[u8] = b".lambda-url.";
+
 pub(super) fn decode<'a>(event: &Object<'a>, context: &Object<'a>) -> HttpRequest<'a> {
     let http = context.object("http");
     let domain_name = context.text("domainName");
@@ -36,6 +39,15 @@ pub(super) fn decode<'a>(event: &Object<'a>, context: &Object<'a>) -> HttpReques
         https_by_default: true,
         request_context: event.raw("requestContext").filter(|json| *json != "null"),
     }
+}
+
+/// Function URLs have a domain of their own, `<id>.lambda-url.<region>.on.aws`.
+pub(super) fn is_function_url(context: &Object<'_>) -> bool {
+    let domain = context.text("domainName").unwrap_or_default();
+    domain
+        .to_ascii_lowercase()
+        .windows(FUNCTION_URL.len())
+        .any(|window| window == FUNCTION_URL)
 }
 
 /// API Gateway's own domains have the stage in the path; a custom domain has not.

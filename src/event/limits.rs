@@ -22,7 +22,9 @@ pub fn warnings(dialect: Dialect, head: &Head, len: usize) -> Vec<String> {
 
 fn headers(dialect: Dialect, head: &Head) -> Option<String> {
     let (sender, limit) = match dialect {
-        Dialect::ApiGatewayV1 { .. } | Dialect::ApiGatewayV2 => ("API Gateway", 10_240),
+        Dialect::ApiGatewayV1 { .. } | Dialect::ApiGatewayV2 | Dialect::FunctionUrl => {
+            ("API Gateway", 10_240)
+        }
         Dialect::Alb { .. } => ("a load balancer", 32_768),
         Dialect::Lattice => return None,
     };

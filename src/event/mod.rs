@@ -11,6 +11,7 @@ pub mod http_request;
 mod json;
 pub mod lattice;
 pub mod limits;
+pub mod stream;
 
 use http_request::HttpRequest;
 use json::Object;
@@ -30,8 +31,10 @@ pub enum Event<'a> {
 /// Who sent the request, as far as the answer's shape depends on it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Dialect {
-    /// API Gateway's HTTP API or a Function URL, payload 2.0.
+    /// API Gateway's HTTP API, payload 2.0.
     ApiGatewayV2,
+    /// A Function URL: the same payload, and its answer can be streamed.
+    FunctionUrl,
     /// API Gateway's REST API, payload 1.0.
     ApiGatewayV1 {
         /// The event carried `multiValueHeaders`.
@@ -44,6 +47,13 @@ pub enum Dialect {
     },
     /// VPC Lattice, either version.
     Lattice,
+}
+
+impl Dialect {
+    /// Whether the sender may have asked for a streamed answer. The Runtime API does not tell whether it has.
+    pub fn can_stream(self) -> bool {
+        matches!(self, Dialect::FunctionUrl | Dialect::ApiGatewayV1 { .. })
+    }
 }
 
 /// The event is not JSON; the text says where.
@@ -78,10 +88,11 @@ impl<'a> Event<'a> {
             .text("version")
             .is_some_and(|version| &*version == b"2.0");
         if version_2 && !context.object("http").is_empty() {
-            return Event::Http(
-                Dialect::ApiGatewayV2,
-                api_gateway_v2::decode(event, &context),
-            );
+            let dialect = match api_gateway_v2::is_function_url(&context) {
+                true => Dialect::FunctionUrl,
+                false => Dialect::ApiGatewayV2,
+            };
+            return Event::Http(dialect, api_gateway_v2::decode(event, &context));
         }
         if version_2 && context.text("serviceArn").is_some() && event.text("method").is_some() {
             return Event::Http(Dialect::Lattice, lattice::decode_v2(event));
@@ -122,6 +133,10 @@ mod tests {
             (
                 r#"{"version":"2.0","requestContext":{"http":{"method":"GET"}}}"#,
                 Some(Dialect::ApiGatewayV2),
+            ),
+            (
+                r#"{"version":"2.0","requestContext":{"http":{"method":"GET"},"domainName":"abc.lambda-url.eu-west-1.on.aws"}}"#,
+                Some(Dialect::FunctionUrl),
             ),
             (
                 r#"{"version":"2.0","requestContext":{"serviceArn":"a"},"method":"GET"}"#,

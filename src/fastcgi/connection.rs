@@ -125,7 +125,17 @@ impl Exchange<'_> {
                 None => self.transfer().await?,
             }
         };
-        Ok(match kind {
+        Ok(self.part(kind, range))
+    }
+
+    /// The next part if it was read already; `None`: [`Exchange::next`] would wait for it.
+    pub fn next_read(&mut self) -> Result<Option<Part<'_>>, Error> {
+        let found = self.connection.decode()?;
+        Ok(found.map(|(kind, range)| self.part(kind, range)))
+    }
+
+    fn part(&mut self, kind: Kind, range: Range<usize>) -> Part<'_> {
+        match kind {
             Kind::Stdout => Part::Stdout(&self.connection.buffer[range]),
             Kind::Stderr => Part::Stderr(&self.connection.buffer[range]),
             Kind::End => {
@@ -135,7 +145,7 @@ impl Exchange<'_> {
                 self.connection.is_reusable = is_all_said;
                 Part::End
             }
-        })
+        }
     }
 
     /// Waits until the socket takes or has bytes, and moves them.

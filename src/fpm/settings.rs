@@ -15,6 +15,10 @@ const PHP_INI: &str = include_str!("../../php/php.ini");
 /// that of each file.
 const FILE_CACHE: &str = "opcache.file_cache_consistency_checks = 0\n";
 
+/// Behind [`PHP_INI`] where answers are streamed: no buffer, so that `echo` and `flush()` need no help of the script's.
+const STREAMING: &str =
+    "output_buffering = Off\nimplicit_flush = On\nzlib.output_compression = Off\n";
+
 /// PHP's own `memory_limit`, in megabytes.
 const PHPS_MEMORY_LIMIT: u64 = 128;
 
@@ -45,6 +49,8 @@ pub struct Settings {
     pub slots: usize,
     /// The function's memory in megabytes, where it is known.
     pub memory: Option<u64>,
+    /// What scripts print is to leave at once.
+    pub streams: bool,
     /// The user's own `PHP_INI_SCAN_DIR`.
     pub ini_scan_dir: Option<OsString>,
 }
@@ -92,6 +98,9 @@ impl Settings {
             "{PHP_INI}\n; of the function's memory\nmemory_limit = {}M\n",
             self.memory_limit()
         );
+        if self.streams {
+            text.push_str(STREAMING);
+        }
         if let Some(file_cache) = file_cache {
             let file_cache = file_cache.display();
             writeln!(text, "{FILE_CACHE}opcache.file_cache = {file_cache}")
@@ -189,6 +198,7 @@ mod tests {
             task_root: "/var/task".into(),
             slots: 1,
             memory: None,
+            streams: false,
             ini_scan_dir: None,
         }
     }
@@ -279,6 +289,16 @@ mod tests {
         let plain = settings().php_ini(None);
         assert_eq!(last(&plain, "memory_limit").unwrap(), "memory_limit = 128M");
         assert_eq!(last(&plain, "opcache.file_cache"), None);
+        assert_eq!(last(&plain, "output_buffering"), None);
+        let streaming = Settings {
+            streams: true,
+            ..settings()
+        };
+        let streaming = streaming.php_ini(None);
+        assert_eq!(
+            last(&streaming, "output_buffering").unwrap(),
+            "output_buffering = Off"
+        );
         let primed = settings().php_ini(Some(Path::new("/tmp/run/opcache")));
         assert_eq!(
             last(&primed, "opcache.file_cache").unwrap(),

@@ -262,6 +262,7 @@ fn with_php_fpm(test: impl AsyncFnOnce(&Fpm, &Path)) {
             task_root: folder.path().to_owned(),
             slots: 2,
             memory: None,
+            streams: false,
             // each case writes its script anew
             ini_scan_dir: Some(format!(":{}", folder.path().display()).into()),
         };

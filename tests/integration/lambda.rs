@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 use std::fs;
-use std::net::TcpListener;
+use std::net::{SocketAddr, TcpListener};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use axum::body::Bytes;
-use axum::extract::{DefaultBodyLimit, State};
+use axum::extract::{ConnectInfo, DefaultBodyLimit, State};
 use axum::http::{HeaderMap, Method, StatusCode, Uri};
 use axum::response::{IntoResponse as _, Response};
 
@@ -40,6 +40,8 @@ pub struct Call {
     pub headers: HeaderMap,
     pub body: Bytes,
     pub log: String,
+    /// The bootstrap's end of the connection.
+    pub peer: SocketAddr,
 }
 
 impl Call {
@@ -156,6 +158,7 @@ pub struct Lambda {
     events: Sender<Event>,
     calls: Receiver<Call>,
     statuses: Arc<Mutex<VecDeque<StatusCode>>>,
+    extension_calls: Arc<Mutex<Vec<String>>>,
     invocations: usize,
 }
 
@@ -164,6 +167,7 @@ struct Server {
     events: tokio::sync::Mutex<tokio::sync::mpsc::UnboundedReceiver<Event>>,
     calls: Mutex<Sender<Call>>,
     statuses: Arc<Mutex<VecDeque<StatusCode>>>,
+    extension_calls: Arc<Mutex<Vec<String>>>,
     log: PathBuf,
 }
 
@@ -175,11 +179,13 @@ impl Lambda {
         let (events, queue) = channel::<Event>();
         let (call, calls) = channel();
         let statuses = Arc::new(Mutex::new(VecDeque::new()));
+        let extension_calls = Arc::new(Mutex::new(Vec::new()));
         let (forward, received) = tokio::sync::mpsc::unbounded_channel();
         let server = Server {
             events: received.into(),
             calls: call.into(),
             statuses: statuses.clone(),
+            extension_calls: extension_calls.clone(),
             log: log.clone(),
         };
         std::thread::spawn(move || serve(listener, server));
@@ -214,6 +220,7 @@ impl Lambda {
             events,
             calls,
             statuses,
+            extension_calls,
             invocations: 0,
         }
     }
@@ -232,6 +239,11 @@ impl Lambda {
             .iter()
             .map(|status| StatusCode::from_u16(*status).unwrap());
         self.statuses.lock().unwrap().extend(statuses);
+    }
+
+    /// The calls of the Extensions API so far, with the bodies of those that have one.
+    pub fn extension_calls(&self) -> Vec<String> {
+        self.extension_calls.lock().unwrap().clone()
     }
 
     /// Hands out an event; its answer comes with [`Lambda::post`].
@@ -483,7 +495,8 @@ fn serve(listener: TcpListener, server: Server) {
         let router = axum::Router::new()
             .fallback(answer)
             .layer(DefaultBodyLimit::max(64 << 20))
-            .with_state(Arc::new(server));
+            .with_state(Arc::new(server))
+            .into_make_service_with_connect_info::<SocketAddr>();
         // ends with the test process
         let _ = axum::serve(listener, router).await;
     });
@@ -491,11 +504,24 @@ fn serve(listener: TcpListener, server: Server) {
 
 async fn answer(
     State(server): State<Arc<Server>>,
+    ConnectInfo(peer): ConnectInfo<SocketAddr>,
     method: Method,
     uri: Uri,
     headers: HeaderMap,
     body: Bytes,
 ) -> Response {
+    if let Some(call) = uri.path().strip_prefix("/2020-01-01/extension/") {
+        let said = format!("{call} {}", String::from_utf8_lossy(&body));
+        server
+            .extension_calls
+            .lock()
+            .unwrap()
+            .push(said.trim().to_owned());
+        return match call {
+            "register" => [("lambda-extension-identifier", "extension-1")].into_response(),
+            _ => std::future::pending().await,
+        };
+    }
     let is_next = method == Method::GET && uri.path() == "/2018-06-01/runtime/invocation/next";
     let call = Call {
         method,
@@ -503,9 +529,14 @@ async fn answer(
         headers,
         body,
         log: read_log(&server.log),
+        peer,
     };
+    let is_restore = call.path == "/2018-06-01/runtime/restore/next";
     // a test that is over listens no more
     let _ = server.calls.lock().unwrap().send(call);
+    if is_restore {
+        return StatusCode::OK.into_response();
+    }
     if !is_next {
         let status = server
             .statuses

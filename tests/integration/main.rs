@@ -22,4 +22,6 @@ mod requests;
 mod runtime_api;
 mod shutdown;
 mod slots;
+mod snap_start;
 mod soak;
+mod streaming;

@@ -299,6 +299,7 @@ impl Case {
             Some(Dialect::ApiGatewayV2) => {
                 ["function-url", "http-api"].contains(&self.dialect.as_str())
             }
+            Some(Dialect::FunctionUrl) => self.dialect == "function-url",
             Some(Dialect::ApiGatewayV1 { .. }) => self.dialect == "rest",
             Some(Dialect::Alb { .. }) => self.dialect == "alb",
             Some(Dialect::Lattice) => self.dialect == "lattice",

@@ -82,10 +82,41 @@ fn a_broken_runtime_api_ends_the_process() {
     lambda.send_event(event);
     assert_eq!(lambda.wait().code(), Some(1));
     assert!(
-        lambda.log().contains("GET /next failed: 500"),
+        lambda.log().contains("GET /invocation/next failed: 500"),
         "{}",
         lambda.log()
     );
+}
+
+#[test]
+fn a_next_that_is_refused_is_asked_for_again() {
+    let mut lambda = Function::new(UP).start();
+    for status in [StatusCode::FORBIDDEN, StatusCode::BAD_REQUEST] {
+        let mut event = lambda.event("");
+        event.status = status;
+        lambda.send_event(event);
+    }
+    let next = lambda.invoke(get("/"));
+    assert_eq!(next.page(), "up");
+    let refused = next
+        .log
+        .matches("GET /invocation/next was refused: 40")
+        .count();
+    assert_eq!(refused, 2, "{}", next.log);
+}
+
+#[test]
+fn a_runtime_api_that_is_gone_ends_the_process() {
+    let free = || std::net::TcpListener::bind("127.0.0.1:0")?.local_addr();
+    // nothing listens there any more
+    let address = free().unwrap().to_string();
+    let mut lambda = Function::new(UP)
+        .env("AWS_LAMBDA_RUNTIME_API", &address)
+        .start();
+    assert_eq!(lambda.wait().code(), Some(1));
+    let log = lambda.log();
+    assert_eq!(log.matches("cannot be reached").count(), 5, "{log}");
+    assert!(log.contains("FATAL\tGET /invocation/next"), "{log}");
 }
 
 #[test]

@@ -72,6 +72,17 @@ fn sigterm_while_idle_ends_with_success() {
 }
 
 #[test]
+fn lambda_is_made_to_send_sigterm() {
+    let mut lambda = Function::new("<?php echo 'up';").start();
+    lambda.invoke(get("/"));
+    // without an extension it would be SIGKILL; one that wants events would be waited for
+    assert_eq!(
+        lambda.extension_calls(),
+        ["register {\"events\":[]}", "event/next"]
+    );
+}
+
+#[test]
 fn sigterm_in_mid_request_lets_a_short_one_end() {
     let script = "<?php if ($_GET['term'] ?? 0) { exec('kill -TERM ' . $_GET['term']); usleep(20000); } echo 'whole';";
     let mut lambda = Function::new(script).start();

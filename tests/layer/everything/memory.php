@@ -48,6 +48,10 @@ function invocation($server, string $path): ?array
                 . "Lambda-Runtime-Invoked-Function-Arn: arn:aws:lambda:us-east-1:1:function:f\r\nContent-Type: application/json\r\n", $event);
             continue;
         }
+        if (str_starts_with($request, 'POST /2020-01-01/extension/register')) {
+            answer($connection, '404 Not Found', '', '{}');
+            continue;
+        }
         answer($connection, '202 Accepted', '', '{}');
         if (!str_contains($request, '/invocation/id-1/response ')) {
             echo 'FAILED: the function answers: ', trim($request), " $body\n";

@@ -1,18 +1,19 @@
 //! One invocation from event to answer: the only place with a deadline, and the only one that decides on errors.
 
+mod reply;
+
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep_until, timeout_at};
 
-use crate::cgi::head::{Head, InvalidHead, Parser};
+use self::reply::Reply;
 use crate::cgi::params::{Script, of_event, of_request};
 use crate::config::StatusCodes;
-use crate::event::answer::Answer;
-use crate::event::{Dialect, Event, limits};
+use crate::event::Event;
 use crate::failure::Failure;
 use crate::fastcgi::connection::Error;
-use crate::fastcgi::record::Part;
 use crate::log::{Context, Level, Log};
+use crate::runtime_api::delivery::{Delivery, HungUp, delivery};
 use crate::runtime_api::{Error as ApiError, Invocation, RuntimeApi};
 use crate::slot::{Slot, encode};
 
@@ -22,6 +23,8 @@ pub struct Function {
     pub script: Script,
     /// Answers every other event.
     pub event_script: Script,
+    /// Answers are streamed where the event's sender may have asked for it.
+    pub streams: bool,
     /// How long before Lambda's deadline a script is stopped.
     pub timeout_margin: Duration,
     /// An answer with one of these fails the invocation.
@@ -32,7 +35,7 @@ pub struct Function {
     pub log: Log,
 }
 
-/// Answers one invocation, and leaves the slot idle. An error of the Runtime API that is not fatal is logged here.
+/// Answers one invocation, and leaves the slot idle. An error of the Runtime API is logged here, unless it is fatal.
 pub async fn run(
     function: &Function,
     slot: &mut Slot,
@@ -46,20 +49,30 @@ pub async fn run(
     };
     slot.set_context(context.clone());
 
-    let answered = answer(function, slot, invocation, &deadline, &context).await;
-    slot.drain().await;
-    let post = async {
-        match answered {
-            Ok(document) => api.respond(invocation, document).await,
-            Err(failure) => {
-                let text = format!("{}: {failure}", failure.error_type());
-                function.log.write(&context, Level::Error, &text);
-                api.fail(invocation, &failure).await
-            }
+    let (mut delivery, post) = delivery();
+    let work = async {
+        let answered = answer(
+            function,
+            slot,
+            invocation,
+            &deadline,
+            &context,
+            &mut delivery,
+        )
+        .await;
+        slot.drain().await;
+        if let Err(failure) = &answered {
+            let text = format!("{}: {failure}", failure.error_type());
+            function.log.write(&context, Level::Error, &text);
         }
+        // a stream that Lambda does not take ends with Lambda's deadline
+        deadline.lambdas_own(delivery.finish(answered)).await;
+        // the call comes before what follows
+        tokio::task::yield_now().await;
+        slot.settle(deadline.at).await
     };
-    // the answer is on its way while the worker's end is waited for
-    let (posted, is_settled) = tokio::join!(post, slot.settle(deadline.at));
+    // the answer is on its way while it is made, if it is streamed, and while the worker's end is waited for
+    let (posted, is_settled) = tokio::join!(post.run(api, invocation), work);
     if !is_settled {
         let message = "The PHP worker was not done at the deadline, or died, after the answer had been sent \
             (fastcgi_finish_request, shutdown functions): it was replaced.";
@@ -67,18 +80,20 @@ pub async fn run(
     }
     slot.recycle(function.max_requests).await;
     slot.set_context(Context::default());
-    match posted {
-        Err(ApiError::Refused(text)) => {
-            function.log.write(&context, Level::Error, &text);
-            Ok(())
-        }
-        other => other,
+    if let Err(error @ (ApiError::Refused(_) | ApiError::Unreachable(_))) = &posted {
+        function
+            .log
+            .write(&context, Level::Error, &error.to_string());
     }
+    posted
 }
 
-/// When the script must be done; `None`: Lambda named no deadline.
+/// When the script must be done.
 struct Deadline {
+    /// `None`: Lambda named no deadline.
     at: Option<Instant>,
+    /// When Lambda gives the invocation up.
+    lambdas: Option<Instant>,
     /// What the script has in all.
     budget: Duration,
 }
@@ -97,7 +112,16 @@ impl Deadline {
             .unwrap_or_default();
         Deadline {
             at: left.map(|_| Instant::now() + budget),
+            lambdas: left.map(|left| Instant::now() + left),
             budget,
+        }
+    }
+
+    /// Gives up what is not done when Lambda gives up.
+    async fn lambdas_own(&self, work: impl Future<Output = ()>) {
+        match self.lambdas {
+            Some(at) => timeout_at(at, work).await.unwrap_or_default(),
+            None => work.await,
         }
     }
 
@@ -109,13 +133,15 @@ impl Deadline {
     }
 }
 
-/// From the event to the document that is posted. The worker may still be at work behind it.
+/// From the event to the document that is posted, which is empty where the answer was streamed. The worker may still be at
+/// work behind it.
 async fn answer(
     function: &Function,
     slot: &mut Slot,
     invocation: &Invocation,
     deadline: &Deadline,
     context: &Context,
+    delivery: &mut Delivery,
 ) -> Result<Vec<u8>, Failure> {
     let event = Event::decode(&invocation.event).map_err(Failure::InvalidEvent)?;
     let lambda = invocation.context();
@@ -126,13 +152,13 @@ async fn answer(
             (
                 params,
                 request.body.as_deref().unwrap_or_default(),
-                Reply::new(Some((*dialect, is_head))),
+                Reply::new(function, context, Some((*dialect, is_head))),
             )
         }
         Event::Other => (
             of_event(&invocation.event, &function.event_script, &lambda),
             &invocation.event[..],
-            Reply::new(None),
+            Reply::new(function, context, None),
         ),
     };
     let request = encode(&params)?;
@@ -144,7 +170,7 @@ async fn answer(
             let fpm_exited = slot.fpm_exited();
             tokio::select! {
                 biased;
-                talk = reply.read(slot, request.clone(), body, function.log, context) => talk.map_err(Ended::Talk),
+                talk = reply.read(slot, request.clone(), body, delivery) => talk,
                 exit = fpm_exited => Err(Ended::FpmExited(exit)),
             }
         };
@@ -155,7 +181,7 @@ async fn answer(
             () = deadline.passed() => Err(Ended::Deadline),
         };
         match ended {
-            Ok(()) => return reply.finish(function, context),
+            Ok(()) => return reply.finish(),
             Err(Ended::NotReady(failure)) => return Err(failure),
             // the worker had died while it was idle; it never saw the request
             Err(Ended::Talk(Error::NotSent(_))) if attempt == 1 => {
@@ -169,6 +195,11 @@ async fn answer(
             }
             Err(Ended::Talk(Error::Closed | Error::NotSent(_))) => {
                 return Err(slot.cause_of_death().await);
+            }
+            // as for any client that is gone: PHP notices when it prints, and ends the script unless that wants to go on
+            Err(Ended::HungUp) => {
+                slot.disconnect();
+                return Ok(Vec::new());
             }
             // the worker goes on without its master; nothing of it may reach the next request
             Err(Ended::FpmExited(exit)) => {
@@ -189,91 +220,18 @@ enum Ended {
     Talk(Error),
     FpmExited(String),
     Deadline,
+    /// Lambda takes no more of the stream.
+    HungUp,
 }
 
-/// PHP's output while it comes.
-struct Reply {
-    /// The dialect and whether it was a HEAD request; `None`: no HTTP.
-    http: Option<(Dialect, bool)>,
-    parser: Parser,
-    head: Option<Head>,
-    answer: Answer,
-    invalid: Option<InvalidHead>,
+impl From<Error> for Ended {
+    fn from(error: Error) -> Ended {
+        Ended::Talk(error)
+    }
 }
 
-impl Reply {
-    fn new(http: Option<(Dialect, bool)>) -> Reply {
-        Reply {
-            http,
-            parser: Parser::default(),
-            head: None,
-            answer: Answer::verbatim(),
-            invalid: None,
-        }
-    }
-
-    /// Sends the request and takes the whole output.
-    async fn read(
-        &mut self,
-        slot: &mut Slot,
-        request: Vec<u8>,
-        body: &[u8],
-        log: Log,
-        context: &Context,
-    ) -> Result<(), Error> {
-        let mut exchange = slot.connection().request(request, body);
-        loop {
-            match exchange.next().await? {
-                Part::Stdout(bytes) => self.push(bytes),
-                Part::Stderr(bytes) => log.php(context, bytes.trim_ascii_end()),
-                Part::End => return Ok(()),
-            }
-        }
-    }
-
-    fn push(&mut self, bytes: &[u8]) {
-        if self.head.is_some() {
-            return self.answer.push(bytes);
-        }
-        if self.invalid.is_some() {
-            return;
-        }
-        match self.parser.push(bytes) {
-            Ok(None) => {}
-            Ok(Some((head, body_start))) => {
-                if let Some((dialect, is_head)) = self.http {
-                    self.answer = Answer::new(dialect, &head, is_head);
-                }
-                self.head = Some(head);
-                self.answer.push(&bytes[body_start..]);
-            }
-            Err(invalid) => self.invalid = Some(invalid),
-        }
-    }
-
-    fn finish(self, function: &Function, context: &Context) -> Result<Vec<u8>, Failure> {
-        if let Some(InvalidHead(line)) = self.invalid {
-            return Err(Failure::InvalidHeaders(line));
-        }
-        let Some(head) = self.head else {
-            let what = if self.parser.is_empty() {
-                "no output at all"
-            } else {
-                "a header block without an end"
-            };
-            return Err(Failure::InvalidHeaders(what.to_owned()));
-        };
-        // nobody reads the status of an answer to a queue or a schedule: there it has to fail the invocation
-        let fails = function.error_status_codes.contains(head.status)
-            || (self.http.is_none() && head.status >= 500);
-        if fails {
-            return Err(Failure::HttpStatus(head.status));
-        }
-        if let Some((dialect, len)) = self.answer.dialect() {
-            for warning in limits::warnings(dialect, &head, len) {
-                function.log.write(context, Level::Warn, &warning);
-            }
-        }
-        self.answer.finish().map_err(Failure::ResponseTooLarge)
+impl From<HungUp> for Ended {
+    fn from(HungUp: HungUp) -> Ended {
+        Ended::HungUp
     }
 }

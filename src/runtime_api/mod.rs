@@ -2,12 +2,16 @@
 //!
 //! Source: "Using the Lambda runtime API for custom runtimes" in AWS's documentation.
 
+pub mod delivery;
+pub mod extension;
+
 use std::error::Error as _;
 
-use reqwest::header::{HeaderMap, HeaderValue, USER_AGENT};
+use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, TRAILER, USER_AGENT};
 use reqwest::{Body, Response, StatusCode};
 
 use crate::cgi::params::LambdaContext;
+use crate::event::stream::PRELUDE_TYPE;
 use crate::failure::Failure;
 
 /// One event to answer.
@@ -51,16 +55,20 @@ impl Invocation {
 /// A call that did not succeed.
 #[derive(Debug)]
 pub enum Error {
-    /// Lambda does not want this answer (400, 403, 410, 413) or has hung up: log it and go on to the next invocation.
+    /// Lambda does not want this call (400, 403, 410, 413): log it and go on to the next invocation.
     Refused(String),
-    /// The sandbox cannot go on (500, or no Runtime API to ask for an invocation): exit.
+    /// Lambda has hung up, or there is no Runtime API: log it and go on. When it does not come back, exit.
+    Unreachable(String),
+    /// The sandbox cannot go on (500): exit.
     Fatal(String),
 }
 
 impl std::fmt::Display for Error {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Error::Refused(text) | Error::Fatal(text) => f.write_str(text),
+            Error::Refused(text) | Error::Unreachable(text) | Error::Fatal(text) => {
+                f.write_str(text)
+            }
         }
     }
 }
@@ -71,29 +79,31 @@ impl std::error::Error for Error {}
 #[derive(Clone)]
 pub struct RuntimeApi {
     client: reqwest::Client,
-    base: String,
+    /// `http://` and the address.
+    origin: String,
     user_agent: HeaderValue,
 }
 
-const ERROR_TYPE: &str = "Lambda-Runtime-Function-Error-Type";
-const INVOCATION_ID: &str = "Lambda-Runtime-Invocation-Id";
+const ERROR_TYPE: HeaderName = HeaderName::from_static("lambda-runtime-function-error-type");
+const ERROR_BODY: HeaderName = HeaderName::from_static("lambda-runtime-function-error-body");
+const INVOCATION_ID: HeaderName = HeaderName::from_static("lambda-runtime-invocation-id");
+const RESPONSE_MODE: HeaderName = HeaderName::from_static("lambda-runtime-function-response-mode");
 
 impl RuntimeApi {
     /// `address` is `host:port`.
     pub fn new(address: &str) -> RuntimeApi {
-        let client = reqwest::Client::builder()
-            // an http_proxy in the function's environment is for the function's own calls
-            .no_proxy()
-            .tcp_nodelay(true)
-            // the sandbox can be frozen for hours between two calls
-            .pool_idle_timeout(None)
-            .redirect(reqwest::redirect::Policy::none())
-            .build()
-            .expect("the client has no TLS and no resolver that could fail");
         RuntimeApi {
-            client,
-            base: format!("http://{address}/2018-06-01/runtime"),
+            client: client(),
+            origin: format!("http://{address}"),
             user_agent: user_agent(""),
+        }
+    }
+
+    /// The same with connections of its own: those from before a snapshot are dead.
+    pub fn reconnected(&self) -> RuntimeApi {
+        RuntimeApi {
+            client: client(),
+            ..self.clone()
         }
     }
 
@@ -104,23 +114,16 @@ impl RuntimeApi {
 
     /// Waits for the next invocation, however long it takes.
     pub async fn next(&self) -> Result<Invocation, Error> {
-        let request = self.client.get(format!("{}/invocation/next", self.base));
-        let sent = request.header(USER_AGENT, &self.user_agent).send().await;
-        let mut response = sent.map_err(|error| Error::Fatal(unreachable("GET /next", &error)))?;
-        if response.status() != StatusCode::OK {
-            return Err(Error::Fatal(format!(
-                "GET /next failed: {}",
-                told(response).await
-            )));
-        }
+        let mut response = self.get("/invocation/next").await?;
         let headers = response.headers();
         let text = |name: &str| -> Option<String> {
             let value = String::from_utf8_lossy(headers.get(name)?.as_bytes()).into_owned();
             (!value.is_empty()).then_some(value)
         };
         let mut invocation = Invocation {
-            request_id: text("Lambda-Runtime-Aws-Request-Id")
-                .ok_or_else(|| Error::Fatal("GET /next came back without a request id".into()))?,
+            request_id: text("Lambda-Runtime-Aws-Request-Id").ok_or_else(|| {
+                Error::Fatal("GET /invocation/next came back without a request id".into())
+            })?,
             deadline_ms: text("Lambda-Runtime-Deadline-Ms")
                 .and_then(|deadline| deadline.parse().ok()),
             function_arn: text("Lambda-Runtime-Invoked-Function-Arn"),
@@ -128,14 +131,14 @@ impl RuntimeApi {
             client_context: text("Lambda-Runtime-Client-Context"),
             identity: text("Lambda-Runtime-Cognito-Identity"),
             tenant_id: text("Lambda-Runtime-Aws-Tenant-Id"),
-            invocation_id: text(INVOCATION_ID),
+            invocation_id: text(INVOCATION_ID.as_str()),
             // read into one buffer of the right size: an event has up to 6 MB
             event: Vec::with_capacity(response.content_length().unwrap_or(0).min(8 << 20) as usize),
         };
         while let Some(chunk) = response
             .chunk()
             .await
-            .map_err(|error| Error::Fatal(unreachable("GET /next", &error)))?
+            .map_err(|error| unreachable("GET /invocation/next", &error))?
         {
             invocation.event.extend_from_slice(&chunk);
         }
@@ -147,46 +150,95 @@ impl RuntimeApi {
         self.post(
             &self.path_of(invocation, "response"),
             invocation_id(invocation),
-            answer,
+            answer.into(),
         )
         .await
+    }
+
+    /// Posts an answer while it is made: its head as [`PRELUDE_TYPE`] demands, then the body, and after a failure trailers.
+    async fn respond_stream(&self, invocation: &Invocation, body: Body) -> Result<(), Error> {
+        let mut headers = invocation_id(invocation);
+        headers.insert(RESPONSE_MODE, HeaderValue::from_static("streaming"));
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static(PRELUDE_TYPE));
+        // without this header trailers are not sent
+        for trailer in [ERROR_TYPE, ERROR_BODY] {
+            headers.append(TRAILER, trailer.into());
+        }
+        let path = self.path_of(invocation, "response");
+        self.post(&path, headers, body).await
     }
 
     /// Reports that an invocation failed.
     pub async fn fail(&self, invocation: &Invocation, failure: &Failure) -> Result<(), Error> {
-        let mut headers = invocation_id(invocation);
-        headers.insert(ERROR_TYPE, HeaderValue::from_static(failure.error_type()));
-        self.post(
-            &self.path_of(invocation, "error"),
-            headers,
-            failure.to_json(),
-        )
-        .await
+        let path = self.path_of(invocation, "error");
+        self.fail_at(&path, invocation_id(invocation), failure)
+            .await
     }
 
     /// Reports that the function cannot start; the process has to exit then.
     pub async fn fail_init(&self, failure: &Failure) -> Result<(), Error> {
-        let mut headers = HeaderMap::new();
+        self.fail_at("/init/error", HeaderMap::new(), failure).await
+    }
+
+    /// Under SnapStart: says that the snapshot can be taken, and waits until a sandbox is restored from it.
+    pub async fn restored(&self) -> Result<(), Error> {
+        let response = self.get("/restore/next").await?;
+        told(response).await;
+        Ok(())
+    }
+
+    /// Reports that the function cannot go on after a restore; the process has to exit then.
+    pub async fn fail_restore(&self, failure: &Failure) -> Result<(), Error> {
+        self.fail_at("/restore/error", HeaderMap::new(), failure)
+            .await
+    }
+
+    /// A long poll.
+    async fn get(&self, path: &str) -> Result<Response, Error> {
+        let request = self.client.get(self.url(path));
+        let sent = request.header(USER_AGENT, &self.user_agent).send().await;
+        let response = sent.map_err(|error| unreachable(&format!("GET {path}"), &error))?;
+        match response.status() {
+            StatusCode::OK => Ok(response),
+            status if status.is_client_error() => {
+                let text = told(response).await;
+                Err(Error::Refused(format!("GET {path} was refused: {text}")))
+            }
+            _ => {
+                let text = told(response).await;
+                Err(Error::Fatal(format!("GET {path} failed: {text}")))
+            }
+        }
+    }
+
+    async fn fail_at(
+        &self,
+        path: &str,
+        mut headers: HeaderMap,
+        failure: &Failure,
+    ) -> Result<(), Error> {
         headers.insert(ERROR_TYPE, HeaderValue::from_static(failure.error_type()));
-        self.post("/init/error", headers, failure.to_json()).await
+        self.post(path, headers, failure.to_json().into()).await
+    }
+
+    fn url(&self, path: &str) -> String {
+        format!("{}/2018-06-01/runtime{path}", self.origin)
     }
 
     fn path_of(&self, invocation: &Invocation, call: &str) -> String {
         format!("/invocation/{}/{call}", invocation.request_id)
     }
 
-    async fn post(&self, path: &str, mut headers: HeaderMap, body: Vec<u8>) -> Result<(), Error> {
+    async fn post(&self, path: &str, mut headers: HeaderMap, body: Body) -> Result<(), Error> {
         headers.insert(USER_AGENT, self.user_agent.clone());
-        headers.insert("Content-Type", HeaderValue::from_static("application/json"));
-        let request = self
-            .client
-            .post(format!("{}{path}", self.base))
-            .headers(headers)
-            .body(Body::from(body));
+        headers
+            .entry(CONTENT_TYPE)
+            .or_insert(HeaderValue::from_static("application/json"));
+        let request = self.client.post(self.url(path)).headers(headers).body(body);
         let response = request
             .send()
             .await
-            .map_err(|error| Error::Refused(unreachable(&format!("POST {path}"), &error)))?;
+            .map_err(|error| unreachable(&format!("POST {path}"), &error))?;
         let status = response.status();
         let text = told(response).await;
         match status {
@@ -199,6 +251,18 @@ impl RuntimeApi {
     }
 }
 
+fn client() -> reqwest::Client {
+    reqwest::Client::builder()
+        // an http_proxy in the function's environment is for the function's own calls
+        .no_proxy()
+        .tcp_nodelay(true)
+        // the sandbox can be frozen for hours between two calls
+        .pool_idle_timeout(None)
+        .redirect(reqwest::redirect::Policy::none())
+        .build()
+        .expect("the client has no TLS and no resolver that could fail")
+}
+
 fn user_agent(php: &str) -> HeaderValue {
     let text = format!("php-fpm-lambda/{}{php}", env!("CARGO_PKG_VERSION"));
     HeaderValue::from_str(&text).unwrap_or(HeaderValue::from_static("php-fpm-lambda"))
@@ -209,9 +273,7 @@ fn invocation_id(invocation: &Invocation) -> HeaderMap {
         .invocation_id
         .as_deref()
         .and_then(|id| HeaderValue::from_str(id).ok());
-    id.map(|id| (INVOCATION_ID.parse().expect("a header name"), id))
-        .into_iter()
-        .collect()
+    id.map(|id| (INVOCATION_ID, id)).into_iter().collect()
 }
 
 /// The status and what Lambda says; reading it also frees the connection for the next call.
@@ -224,10 +286,12 @@ async fn told(response: Response) -> String {
     )
 }
 
-fn unreachable(call: &str, error: &reqwest::Error) -> String {
+fn unreachable(call: &str, error: &reqwest::Error) -> Error {
     let cause = error
         .source()
         .map(|cause| format!(" ({cause})"))
         .unwrap_or_default();
-    format!("{call}: the Runtime API cannot be reached: {error}{cause}")
+    Error::Unreachable(format!(
+        "{call}: the Runtime API cannot be reached: {error}{cause}"
+    ))
 }

@@ -1,0 +1,176 @@
+//! PHP's output while it comes: read, told apart from the log, and collected or sent on.
+
+use bytes::{Bytes, BytesMut};
+
+use super::{Ended, Function};
+use crate::cgi::head::{Head, InvalidHead, Parser};
+use crate::event::answer::Answer;
+use crate::event::{Dialect, limits, stream};
+use crate::failure::Failure;
+use crate::fastcgi::record::Part;
+use crate::log::{Context, Level};
+use crate::runtime_api::delivery::{Delivery, HungUp};
+use crate::slot::Slot;
+
+/// The answer to one request, as far as it is there.
+pub(super) struct Reply<'f> {
+    function: &'f Function,
+    context: &'f Context,
+    /// The dialect and whether it was a HEAD request; `None`: no HTTP.
+    http: Option<(Dialect, bool)>,
+    parser: Parser,
+    head: Option<Head>,
+    invalid: Option<InvalidHead>,
+    content: Content,
+}
+
+/// Where the body goes.
+enum Content {
+    /// Into the document that is posted at the end.
+    Buffered(Answer),
+    /// To Lambda at once; what is not on its way yet.
+    Streamed { unsent: BytesMut, has_body: bool },
+}
+
+impl<'f> Reply<'f> {
+    pub(super) fn new(
+        function: &'f Function,
+        context: &'f Context,
+        http: Option<(Dialect, bool)>,
+    ) -> Reply<'f> {
+        Reply {
+            function,
+            context,
+            http,
+            parser: Parser::default(),
+            head: None,
+            invalid: None,
+            content: Content::Buffered(Answer::verbatim()),
+        }
+    }
+
+    /// Sends the request and takes the whole output. What PHP sent together goes on together.
+    pub(super) async fn read(
+        &mut self,
+        slot: &mut Slot,
+        request: Vec<u8>,
+        body: &[u8],
+        delivery: &mut Delivery,
+    ) -> Result<(), Ended> {
+        let mut exchange = slot.connection().request(request, body);
+        loop {
+            let part = match exchange.next_read()? {
+                Some(part) => part,
+                None => {
+                    self.send(delivery).await?;
+                    exchange.next().await?
+                }
+            };
+            match part {
+                Part::Stdout(bytes) => self.push(bytes, delivery),
+                Part::Stderr(bytes) => self.function.log.php(self.context, bytes.trim_ascii_end()),
+                Part::End => return Ok(self.send(delivery).await?),
+            }
+        }
+    }
+
+    /// Sends on what is to be streamed; waits while Lambda takes no more.
+    async fn send(&mut self, delivery: &mut Delivery) -> Result<(), HungUp> {
+        match &mut self.content {
+            Content::Streamed { unsent, .. } if !unsent.is_empty() => {
+                let piece: Bytes = unsent.split().freeze();
+                delivery.send(piece).await
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn push(&mut self, bytes: &[u8], delivery: &mut Delivery) {
+        if self.head.is_some() {
+            return self.content.push(bytes);
+        }
+        if self.invalid.is_some() {
+            return;
+        }
+        match self.parser.push(bytes) {
+            Ok(None) => {}
+            Ok(Some((head, body_start))) => {
+                self.begin(&head, delivery);
+                self.head = Some(head);
+                self.content.push(&bytes[body_start..]);
+            }
+            Err(invalid) => self.invalid = Some(invalid),
+        }
+    }
+
+    /// The head is there: whether the answer is streamed shows now.
+    fn begin(&mut self, head: &Head, delivery: &mut Delivery) {
+        let Some((dialect, is_head_request)) = self.http else {
+            return;
+        };
+        let streams = self.function.streams && dialect.can_stream() && !self.fails(head);
+        if !streams {
+            self.content = Content::Buffered(Answer::new(dialect, head, is_head_request));
+            return;
+        }
+        self.warn(limits::warnings(dialect, head, 0));
+        delivery.open();
+        self.content = Content::Streamed {
+            unsent: BytesMut::from(&stream::prelude(head)[..]),
+            has_body: !is_head_request && !head.is_bodiless(),
+        };
+    }
+
+    /// Whether the status fails the invocation. Nobody reads that of an answer to a queue or a schedule: there it has to.
+    fn fails(&self, head: &Head) -> bool {
+        self.function.error_status_codes.contains(head.status)
+            || (self.http.is_none() && head.status >= 500)
+    }
+
+    fn warn(&self, warnings: Vec<String>) {
+        for warning in warnings {
+            let log = &self.function.log;
+            log.write(self.context, Level::Warn, &warning);
+        }
+    }
+
+    /// The document to post; empty where the answer was streamed.
+    pub(super) fn finish(mut self) -> Result<Vec<u8>, Failure> {
+        if let Some(InvalidHead(line)) = self.invalid {
+            return Err(Failure::InvalidHeaders(line));
+        }
+        let Some(head) = self.head.take() else {
+            let what = if self.parser.is_empty() {
+                "no output at all"
+            } else {
+                "a header block without an end"
+            };
+            return Err(Failure::InvalidHeaders(what.to_owned()));
+        };
+        if let Content::Buffered(answer) = &self.content {
+            if self.fails(&head) {
+                return Err(Failure::HttpStatus(head.status));
+            }
+            if let Some((dialect, len)) = answer.dialect() {
+                self.warn(limits::warnings(dialect, &head, len));
+            }
+        }
+        match self.content {
+            Content::Buffered(answer) => answer.finish().map_err(Failure::ResponseTooLarge),
+            Content::Streamed { .. } => Ok(Vec::new()),
+        }
+    }
+}
+
+impl Content {
+    fn push(&mut self, bytes: &[u8]) {
+        match self {
+            Content::Buffered(answer) => answer.push(bytes),
+            Content::Streamed { unsent, has_body } => {
+                if *has_body {
+                    unsent.extend_from_slice(bytes);
+                }
+            }
+        }
+    }
+}
