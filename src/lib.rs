@@ -12,8 +12,8 @@
 //!        → fastcgi      records to php-fpm and back, one piece at a time
 //!        → fpm          php-fpm itself: started, watched, read, killed
 //!     → cgi::head    PHP's header block → status and headers
-//!     → event::answer  status, headers, body → the dialect's document
-//!  → runtime_api   POST /response, or /error with a failure
+//!     → event::answer  status, headers, body → the dialect's document; event::stream: what a streamed answer begins with
+//!  → runtime_api   POST /response, at once or piece by piece, or /error with a failure
 //! ```
 //!
 //! Modules import from the floors below them alone; the lowest floor is pure. `docs/architecture.md` draws the floors and
