@@ -10,7 +10,7 @@ in_test = IMAGE=php-fpm-lambda-test:$(PHP) layer-build/in-toolchain
 ARCH = $(subst aarch64,arm64,$(shell uname -m))
 
 .PHONY: help serve layer image prime publish test test-php test-all check bench fmt clean
-.PHONY: image-base image-toolchain image-test image-layers image-aws image-publish
+.PHONY: image-base image-toolchain image-test image-layers image-aws image-publish image-snapshot
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1  \t/p' $(MAKEFILE_LIST)
@@ -48,6 +48,7 @@ test: image-test layer ## run every test
 	PHP=$(PHP) tests/layer.sh
 	PHP=$(PHP) tests/serve.sh
 	tests/publish.sh
+	PHP=$(PHP) tests/snapshot.sh
 
 # in /opt as on Lambda, with the sources that the image was made from
 test-php: image-layers ## run PHP's own tests with the layer's PHP and with a default build, and compare
@@ -100,3 +101,7 @@ image-aws: image-base
 # the CLI with a stand-in for AWS, and what checks examples/
 image-publish: image-aws
 	docker build --tag php-fpm-lambda-publish tests/publish
+
+# CRIU, which takes the snapshot of tests/snapshot.sh
+image-snapshot: image-toolchain
+	docker build --tag php-fpm-lambda-snapshot tests/snapshot

@@ -1,0 +1,5 @@
+<?php
+
+require_once __DIR__ . '/values.php';
+header('Content-Type: application/json');
+echo json_encode(tell('handler'));

@@ -1,0 +1,4 @@
+<?php
+
+require_once __DIR__ . '/values.php';
+tell('warm-up');
