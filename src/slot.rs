@@ -35,6 +35,8 @@ pub struct Slot {
     connection: Option<Connection>,
     /// Requests that the present worker has answered.
     served: u64,
+    /// Whether any worker of this slot was ever ready.
+    was_ready: bool,
     /// The records of the request that a new worker gets first.
     warmup: Option<Vec<u8>>,
 }
@@ -47,6 +49,7 @@ impl Slot {
             index,
             connection: None,
             served: 0,
+            was_ready: false,
             warmup,
         }
     }
@@ -72,7 +75,11 @@ impl Slot {
             if !self.fpm.has_answered() {
                 return self.connect().await;
             }
-            let connected = timeout(SLOW, self.connect()).await;
+            // the first worker of a slot may take as long as that of the first slot: it keeps nobody waiting
+            let connected = match self.was_ready {
+                true => timeout(SLOW, self.connect()).await,
+                false => Ok(self.connect().await),
+            };
             match connected {
                 Ok(Ok(())) => return Ok(()),
                 Ok(Err(failure)) if attempt == ATTEMPTS => return Err(failure),
@@ -214,6 +221,7 @@ impl Slot {
             self.served = 0;
             self.warm_up(is_first_start).await?;
         }
+        self.was_ready = true;
         Ok(())
     }
 

@@ -42,6 +42,7 @@ main() {
         mutations
     else
         archives
+        run 'empty container, 16 slots, base' empty base load
         for layers in base extensions; do
             run "empty container, 128 MB, $layers" empty "$layers" plain --memory 128m --memory-swap 128m
             run "empty container, 512 MB, $layers" empty "$layers" plain --memory 512m --memory-swap 512m
@@ -158,21 +159,25 @@ archives() {
 }
 
 # One run of the function: as Lambda's user, with nothing that can be written but /tmp, no network and no /dev/shm.
-run() { # name, empty|bullseye, base|extensions, plain|instances, docker run's options
+run() { # name, empty|bullseye, base|extensions, plain|instances|load, docker run's options
     local name=$1 image=$2 layers=$3 mode=$4 code=0
     shift 4
     function_container "$image" "$layers" "$mode" "$work/$layers" "$@" >"$work/output" 2>&1 || code=$?
     count "$name" "$work/output" "$code"
 }
 
-function_container() { # empty|bullseye, base|extensions, plain|instances, tree, docker run's options, -- client's options
-    local image=$1 layers=$2 mode=$3 tree=$4
+function_container() { # empty|bullseye, base|extensions, plain|instances|load, tree, docker run's options, -- client's options
+    local image=$1 layers=$2 mode=$3 tree=$4 client=client.php
     shift 4
     local -a options=(--user 993:990)
-    if [ "$mode" = instances ]; then
-        # the emulator calls setgroups() then
-        options=(--env AWS_LAMBDA_MAX_CONCURRENCY=4)
-    fi
+    case "$mode" in
+        # not as Lambda's user: the emulator calls setgroups() then
+        instances) options=(--env AWS_LAMBDA_MAX_CONCURRENCY=4) ;;
+        load)
+            options=(--env AWS_LAMBDA_MAX_CONCURRENCY=16)
+            client=load.php
+            ;;
+    esac
     while [ $# -gt 0 ] && [ "$1" != -- ]; do
         options+=("$1")
         shift
@@ -181,7 +186,7 @@ function_container() { # empty|bullseye, base|extensions, plain|instances, tree,
     docker run --rm --init --read-only --network none --ipc none --tmpfs /tmp:mode=1777 "${options[@]}" \
         --volume "$tree:/opt:ro" --volume "$work/function-$layers:/var/task:ro" --volume "$work/emulator:/emulator:ro" \
         --volume "$work/resolv.conf:/etc/resolv.conf:ro" --env LAMBDA_TASK_ROOT=/var/task \
-        "php-fpm-lambda-$image" /opt/bin/php /var/task/client.php /emulator "$layers" "$mode" "$@"
+        "php-fpm-lambda-$image" /opt/bin/php "/var/task/$client" /emulator "$layers" "$mode" "$@"
 }
 
 # A script that takes more memory than the function has. The Runtime API is in a container of its own, so that the function's limit

@@ -77,26 +77,35 @@ pub struct Bootstrap {
     process: Process,
     pub api: RuntimeApi,
     pub master: u32,
+    /// Of the first slot.
     pub worker: u32,
 }
 
 impl Bootstrap {
     /// Starts one with the script that is installed.
     pub fn ready(setup: &Setup) -> Bootstrap {
+        Bootstrap::ready_with(setup, 1, &[])
+    }
+
+    /// The same with so many slots, all of which wait, and further variables.
+    pub fn ready_with(setup: &Setup, slots: usize, environment: &[(&str, &str)]) -> Bootstrap {
         let mut api = RuntimeApi::new();
-        let process = Process::spawn(&mut Bootstrap::command(setup, "index.php", &api), &[]);
-        api.wait_for_next();
+        let mut command = Bootstrap::command(setup, "index.php", &api);
+        command
+            .env("AWS_LAMBDA_MAX_CONCURRENCY", slots.to_string())
+            .envs(environment.iter().copied());
+        let process = Process::spawn(&mut command, &[]);
+        api.wait_for_all(slots);
         let [master] = children_of(process.pid())[..] else {
             panic!("the bootstrap has one child")
         };
-        let [worker] = children_of(master)[..] else {
-            panic!("php-fpm has one worker")
-        };
+        let workers = children_of(master);
+        assert_eq!(workers.len(), slots, "php-fpm has a worker for each slot");
         Bootstrap {
             process,
             api,
             master,
-            worker,
+            worker: workers[0],
         }
     }
 

@@ -53,10 +53,10 @@ async fn compare(setup: &Setup, name: &'static str, workload: &Workload, count: 
     // an idle connection occupies its worker, so each client has a php-fpm of its own
     let (ours, theirs) = (PhpFpm::prepare(setup), PhpFpm::prepare(setup));
     let _running = [ours.spawn(setup), theirs.spawn(setup)];
-    let mut connection = Connection::open(&ours.socket)
+    let mut connection = Connection::open(ours.socket())
         .await
         .expect("the socket listens");
-    let stream = UnixStream::connect(&theirs.socket)
+    let stream = UnixStream::connect(theirs.socket())
         .await
         .expect("the socket listens");
     let mut client = Client::new_keep_alive_tokio(stream);

@@ -1,6 +1,7 @@
 //! The floor of FastCGI: a blocking socket, a request that was encoded beforehand, and an answer that is only counted.
 
 use std::io::{Read as _, Write as _};
+use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 
@@ -34,23 +35,43 @@ impl Client {
 
     /// Sends a request and takes the whole answer: the bytes of its output.
     pub fn round_trip(&mut self, request: &[u8]) -> usize {
+        self.send(request);
+        let mut output_len = 0;
+        self.receive(|output| output_len += output.len());
+        output_len
+    }
+
+    pub fn send(&mut self, request: &[u8]) {
         self.stream.write_all(request).expect("the worker reads");
-        let (mut start, mut end, mut output_len) = (0, 0, 0);
-        // of the current record, what is still to pass by; and whether it is the last
-        let (mut rest, mut is_last) = (0, false);
+    }
+
+    /// Takes the whole answer; `take` gets its output while it comes.
+    pub fn receive(&mut self, mut take: impl FnMut(&[u8])) {
+        let (mut start, mut end) = (0, 0);
+        // of the current record, what is still to come of its output, and of all else
+        let (mut output, mut rest, mut is_last) = (0, 0, false);
         loop {
+            let taken = output.min(end - start);
+            if taken > 0 {
+                take(&self.buffer[start..start + taken]);
+            }
+            output -= taken;
+            start += taken;
             let passed = rest.min(end - start);
             start += passed;
             rest -= passed;
-            if rest == 0 && is_last {
-                return output_len;
+            if output + rest == 0 && is_last {
+                return;
             }
-            if rest == 0 && end - start >= 8 {
+            if output + rest == 0 && end - start >= 8 {
                 let header = &self.buffer[start..start + 8];
                 let content_len = usize::from(u16::from_be_bytes([header[4], header[5]]));
-                output_len += if header[1] == STDOUT { content_len } else { 0 };
+                let padding_len = usize::from(header[6]);
+                (output, rest) = match header[1] {
+                    STDOUT => (content_len, padding_len),
+                    _ => (0, content_len + padding_len),
+                };
                 is_last = header[1] == END_REQUEST;
-                rest = content_len + usize::from(header[6]);
                 start += 8;
                 continue;
             }
@@ -63,6 +84,12 @@ impl Client {
             assert!(read > 0, "the worker closed the connection");
             end += read;
         }
+    }
+}
+
+impl AsFd for Client {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.stream.as_fd()
     }
 }
 

@@ -1,4 +1,5 @@
-//! As much HTTP/1.1 as the two ends of the Runtime API need: messages with a Content-Length, over blocking sockets.
+//! As much HTTP/1.1 as the two ends of the Runtime API need, over blocking sockets: messages with a Content-Length, and chunked
+//! ones that are looked at while they come.
 
 use std::io::{self, Read};
 use std::ops::Range;
@@ -51,6 +52,59 @@ impl Reader {
             head: 0..head_end,
             body: head_end..end,
         }))
+    }
+
+    /// Reads one message in chunks, whose bytes go to `take` as they come; its first line and its headers. `Err`: it broke off.
+    pub fn read_chunked(
+        &mut self,
+        stream: &mut impl Read,
+        mut take: impl FnMut(&[u8]),
+    ) -> io::Result<String> {
+        let (mut start, mut end) = (0, 0);
+        let mut head = None;
+        // of the current chunk, what is still to come of its bytes, and of the line end behind them
+        let (mut data, mut line_end, mut is_last) = (0, 0, false);
+        loop {
+            let taken = data.min(end - start);
+            if taken > 0 {
+                take(&self.buffer[start..start + taken]);
+            }
+            data -= taken;
+            start += taken;
+            let passed = line_end.min(end - start);
+            line_end -= passed;
+            start += passed;
+            let unread = &self.buffer[start..end];
+            if data + line_end == 0 {
+                let delimiter: &[u8] = if head.is_none() { b"\r\n\r\n" } else { b"\r\n" };
+                let found = unread
+                    .windows(delimiter.len())
+                    .position(|bytes| bytes == delimiter);
+                if let Some(len) = found {
+                    let text = std::str::from_utf8(&unread[..len]).map_err(io::Error::other)?;
+                    start += len + delimiter.len();
+                    match (&head, is_last) {
+                        (None, _) => head = Some(text.to_owned()),
+                        (Some(_), false) => {
+                            data = usize::from_str_radix(text, 16).map_err(io::Error::other)?;
+                            is_last = data == 0;
+                            line_end = if is_last { 0 } else { 2 };
+                        }
+                        // trailers, and the empty line that ends the message
+                        (Some(head), true) if text.is_empty() => return Ok(head.clone()),
+                        (Some(_), true) => {}
+                    }
+                    continue;
+                }
+            }
+            self.buffer.copy_within(start..end, 0);
+            (start, end) = (0, end - start);
+            let read = stream.read(&mut self.buffer[end..])?;
+            if read == 0 {
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            }
+            end += read;
+        }
     }
 
     /// The first line and the headers of a message that was just read.

@@ -51,7 +51,7 @@ pub fn measure(setup: &Setup) -> Init {
         let prepared = PhpFpm::prepare(setup);
         let begin = Instant::now();
         let master = prepared.spawn(setup);
-        fastcgi::Client::connect(&prepared.socket).round_trip(&fastcgi::ping());
+        fastcgi::Client::connect(prepared.socket()).round_trip(&fastcgi::ping());
         let php_fpm_time = begin.elapsed();
         drop(master);
 

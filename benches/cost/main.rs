@@ -7,6 +7,8 @@
 //! The harness is Lambda's side: it times from its first byte of an invocation to the last byte of the answer.
 //!
 //!     cargo bench --bench cost -- hello      only the warm invocations with this in their name
+//!     cargo bench --bench cost -- stream     only the streamed answers
+//!     cargo bench --bench cost -- slots      only the throughput of several slots
 //!     cargo bench --bench cost -- cold       only the cold starts; systemd-run gives it a part of a processor:
 //!     systemd-run --user --scope --property CPUQuota=15% cargo bench --bench cost -- cold
 //!     BENCH_BOOTSTRAP=/path cargo bench …    another bootstrap than the one that cargo has built for it
@@ -27,6 +29,8 @@ mod process;
 mod report;
 mod runtime_api;
 mod samples;
+mod slots;
+mod stream;
 mod targets;
 mod warm;
 mod wire;
@@ -51,9 +55,20 @@ fn main() {
     let setup = Setup::new();
     let mut report = Report::new(&setup);
 
-    if filter.as_deref() == Some("cold") {
-        report.cold(&cold::measure(&setup));
-        return report.write_json();
+    match filter.as_deref() {
+        Some("cold") => {
+            report.cold(&cold::measure(&setup));
+            return report.write_json();
+        }
+        Some("stream") => {
+            report.stream(&stream::measure(&setup));
+            return report.write_json();
+        }
+        Some("slots") => {
+            report.slots(&slots::measure(&setup));
+            return report.write_json();
+        }
+        _ => {}
     }
     let workloads = Workload::all().into_iter().filter(is_wanted);
     let warm: Vec<warm::Row> = workloads
@@ -63,6 +78,9 @@ fn main() {
     if filter.is_some() {
         return report.write_json();
     }
+    let stream = stream::measure(&setup);
+    report.stream(&stream);
+    report.slots(&slots::measure(&setup));
     let init = init::measure(&setup);
     report.init(&init);
     let memory = memory::measure(&setup);
@@ -74,6 +92,7 @@ fn main() {
     report.cold(&cold);
     report.targets(&targets::compare(
         &warm,
+        &stream,
         &init,
         &memory,
         &cold,

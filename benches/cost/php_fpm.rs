@@ -1,7 +1,7 @@
 //! The bootstrap's php-fpm without the bootstrap: the same program, the same configuration.
 
 use std::fs::{self, File};
-use std::os::fd::{AsFd as _, AsRawFd as _, OwnedFd};
+use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -39,8 +39,9 @@ impl Configuration {
 /// Everything but the process.
 pub struct PhpFpm {
     folder: TempDir,
-    pub socket: PathBuf,
-    listener: UnixListener,
+    /// Of its pools, of which each has one worker.
+    pub sockets: Vec<PathBuf>,
+    listeners: Vec<UnixListener>,
     /// The error log; a pipe, as the bootstrap's. Nothing is logged here that could fill it.
     _log_reader: OwnedFd,
     log: OwnedFd,
@@ -48,37 +49,46 @@ pub struct PhpFpm {
 
 impl PhpFpm {
     pub fn prepare(setup: &Setup) -> PhpFpm {
+        PhpFpm::prepare_as(setup, &setup.php_fpm)
+    }
+
+    /// The same with what another bootstrap has started its php-fpm with.
+    pub fn prepare_as(setup: &Setup, configuration: &Configuration) -> PhpFpm {
         let folder = TempDir::new_in(&setup.temp).expect("it is ours");
-        let socket = folder.path().join("php-fpm.sock");
-        let listener = UnixListener::bind(&socket).expect("the folder is new");
+        let (mut sockets, mut listeners) = (Vec::new(), Vec::new());
         let (log_reader, log) =
             rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC).expect("a pipe");
-        let lines = setup
-            .php_fpm
+        let lines = configuration
             .configuration
             .lines()
             .map(|line| match line.split_once('=') {
                 Some((name, _)) if name.trim() == "listen" => {
-                    format!("listen = {}\n", socket.display())
+                    let socket = folder.path().join(format!("{}.sock", sockets.len()));
+                    listeners.push(UnixListener::bind(&socket).expect("the folder is new"));
+                    let line = format!("listen = {}\n", socket.display());
+                    sockets.push(socket);
+                    line
                 }
                 Some((name, _)) if name.trim() == "php_admin_value[error_log]" => {
                     format!("{name}= /proc/self/fd/{}\n", log.as_raw_fd())
                 }
                 _ => format!("{line}\n"),
             });
-        fs::write(
-            folder.path().join("php-fpm.conf"),
-            lines.collect::<String>(),
-        )
-        .expect("the folder is ours");
-        fs::write(folder.path().join("php.ini"), &setup.php_fpm.ini).expect("the folder is ours");
+        let lines: String = lines.collect();
+        fs::write(folder.path().join("php-fpm.conf"), lines).expect("the folder is ours");
+        fs::write(folder.path().join("php.ini"), &configuration.ini).expect("the folder is ours");
         PhpFpm {
-            socket,
-            listener,
+            sockets,
+            listeners,
             folder,
             _log_reader: log_reader,
             log,
         }
+    }
+
+    /// The first socket, mostly the only one.
+    pub fn socket(&self) -> &Path {
+        &self.sockets[0]
     }
 
     /// Starts it; a client can connect at once.
@@ -94,13 +104,14 @@ impl PhpFpm {
             command.arg("-R");
         }
         let stderr = File::create(path("stderr")).expect("the folder is ours");
+        let sockets = self.sockets.iter().zip(&self.listeners);
+        let sockets: Vec<String> = sockets
+            .map(|(path, listener)| format!("{}={}", path.display(), listener.as_raw_fd()))
+            .collect();
         command
             .env_clear()
             .envs(setup.environment("index.php", "127.0.0.1:9001"))
-            .env(
-                "FPM_SOCKETS",
-                format!("{}={}", self.socket.display(), self.listener.as_raw_fd()),
-            )
+            .env("FPM_SOCKETS", sockets.join(","))
             .env(
                 "PHP_INI_SCAN_DIR",
                 format!(":{}", setup.task_root.join("php/conf.d").display()),
@@ -109,7 +120,9 @@ impl PhpFpm {
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(stderr);
-        Process::spawn(&mut command, &[self.listener.as_fd(), self.log.as_fd()])
+        let inherited = self.listeners.iter().map(|listener| listener.as_fd());
+        let inherited: Vec<BorrowedFd<'_>> = inherited.chain([self.log.as_fd()]).collect();
+        Process::spawn(&mut command, &inherited)
     }
 }
 

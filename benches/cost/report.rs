@@ -11,6 +11,8 @@ use crate::cold::{self, TOLERATED_PART};
 use crate::init::Init;
 use crate::memory::Memory;
 use crate::php_fpm;
+use crate::slots;
+use crate::stream::{Stream, Way};
 use crate::targets::Target;
 use crate::warm;
 
@@ -126,6 +128,57 @@ impl Report {
             "CPU of a warm invocation, µs, and of its floors",
             &names,
             cpu,
+        );
+    }
+
+    pub fn stream(&mut self, stream: &Stream) {
+        self.json["stream_us"] = json!(stream);
+        let way = |name: &str, way: &Way| {
+            let numbers = [
+                way.first_byte_p50,
+                way.first_byte_p95,
+                way.piece_p50,
+                way.piece_p95,
+                way.megabytes_a_second,
+            ];
+            line(name, numbers.map(short))
+        };
+        let rows = [
+            way("bootstrap", &stream.bootstrap),
+            way("FastCGI alone", &stream.fastcgi),
+            line(
+                "what is added, and the ratio",
+                [
+                    short(stream.first_byte_overhead),
+                    String::new(),
+                    short(stream.piece_overhead),
+                    String::new(),
+                    format!("{:.2}", stream.throughput_ratio),
+                ],
+            ),
+        ];
+        table(
+            "Streamed answers, µs: to the first byte, and from PHP's flush to the reader; 200 MiB",
+            &["first byte", "p95", "piece", "p95", "MB/s"],
+            rows,
+        );
+        println!("  peak RSS of the bootstrap: {} KiB", stream.peak_kib);
+    }
+
+    pub fn slots(&mut self, rows: &[slots::Row]) {
+        self.json["slots_per_second"] = json!(rows);
+        let lines = rows.iter().map(|row| {
+            let numbers = [row.bootstrap, row.fastcgi].map(short);
+            let ratio = format!("{:.2}", row.ratio);
+            line(
+                &format!("{} at once", row.slots),
+                numbers.into_iter().chain([ratio]),
+            )
+        });
+        table(
+            "Hello world in several slots, invocations a second",
+            &["bootstrap", "FastCGI alone", "ratio"],
+            lines,
         );
     }
 

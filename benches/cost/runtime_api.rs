@@ -14,13 +14,13 @@ const REQUEST_ID: &str = "8476a536-e9f4-11e8-9739-2dfe598c3fcd";
 const FUNCTION_ARN: &str = "arn:aws:lambda:eu-central-1:123456789012:function:bench";
 const TRACE_ID: &str = "Root=1-67b9c6e5-0123456789abcdef01234567;Parent=53995c3f42cd8ad8;Sampled=0";
 
-/// A Runtime API for one client, which works on one invocation at a time.
+/// A Runtime API for one client.
 pub struct RuntimeApi {
     listener: TcpListener,
     connections: Vec<TcpStream>,
     reader: Reader,
-    /// The connection on which the client waits for its next invocation.
-    waiting: Option<usize>,
+    /// The connections on which the client waits for an invocation.
+    waiting: Vec<usize>,
     outgoing: Vec<u8>,
 }
 
@@ -38,7 +38,7 @@ impl RuntimeApi {
             listener: TcpListener::bind("127.0.0.1:0").expect("the loopback has a free port"),
             connections: Vec::new(),
             reader: Reader::new(),
-            waiting: None,
+            waiting: Vec::new(),
             outgoing: Vec::new(),
         }
     }
@@ -50,16 +50,20 @@ impl RuntimeApi {
 
     /// Waits until the client asks for an invocation.
     pub fn wait_for_next(&mut self) {
-        if self.waiting.is_none() {
+        self.wait_for_all(1);
+    }
+
+    /// Waits until the client asks for so many.
+    pub fn wait_for_all(&mut self, slots: usize) {
+        while self.waiting.len() < slots {
             let (connection, call) = self.call();
             let head = self.reader.head(&call);
-            let is_next = head.starts_with("GET /2018-06-01/runtime/invocation/next ");
             assert!(
-                is_next,
+                is_next(head),
                 "{head}{}",
                 String::from_utf8_lossy(self.reader.body(&call))
             );
-            self.waiting = Some(connection);
+            self.waiting.push(connection);
         }
     }
 
@@ -82,29 +86,15 @@ impl RuntimeApi {
     /// The same, and `look` at the answer.
     pub fn invoke_and_look(&mut self, event: &[u8], look: impl FnOnce(&[u8])) -> Invoked {
         self.wait_for_next();
-        let connection = self.waiting.take().expect("it was waited for");
         self.write_invocation(event);
 
         let begin = Instant::now();
-        self.connections[connection]
-            .write_all(&self.outgoing)
-            .expect("the client reads");
+        self.hand_out();
         let (connection, answer) = self.call();
         let answered = begin.elapsed();
 
-        let is_response = self
-            .reader
-            .head(&answer)
-            .split(' ')
-            .nth(1)
-            .is_some_and(|path| path.ends_with("/response"));
-        let body = self.reader.body(&answer);
-        assert!(
-            is_response,
-            "{}{}",
-            self.reader.head(&answer),
-            String::from_utf8_lossy(body)
-        );
+        let (head, body) = (self.reader.head(&answer), self.reader.body(&answer));
+        assert!(is_response(head), "{head}{}", String::from_utf8_lossy(body));
         look(body);
         self.accept_call(connection);
         self.wait_for_next();
@@ -114,8 +104,77 @@ impl RuntimeApi {
         }
     }
 
+    /// One invocation whose answer is streamed: `take` gets it as it comes, the prelude first. The time until its end.
+    pub fn invoke_streamed(&mut self, event: &[u8], take: impl FnMut(&[u8])) -> Duration {
+        self.wait_for_next();
+        self.write_invocation(event);
+
+        let begin = Instant::now();
+        self.hand_out();
+        let connection = self.readable();
+        let stream = &mut self.connections[connection];
+        let head = self
+            .reader
+            .read_chunked(stream, take)
+            .expect("an answer in chunks");
+        let answered = begin.elapsed();
+
+        assert!(is_response(&head), "{head}");
+        self.accept_call(connection);
+        self.wait_for_next();
+        answered
+    }
+
+    /// So many invocations, one to whichever slot asks, until all are answered and all slots wait again.
+    pub fn serve(&mut self, event: &[u8], count: usize) {
+        self.write_invocation(event);
+        let slots = self.waiting.len();
+        let (mut handed_out, mut answered) = (0, 0);
+        while handed_out < count && !self.waiting.is_empty() {
+            self.hand_out();
+            handed_out += 1;
+        }
+        while answered < count {
+            let (connection, call) = self.call();
+            let head = self.reader.head(&call);
+            if is_next(head) {
+                self.waiting.push(connection);
+                if handed_out < count {
+                    self.hand_out();
+                    handed_out += 1;
+                }
+                continue;
+            }
+            assert!(is_response(head), "{head}");
+            self.accept_call(connection);
+            answered += 1;
+        }
+        self.wait_for_all(slots);
+    }
+
+    /// The invocation that was written goes to who waits.
+    fn hand_out(&mut self) {
+        let connection = self.waiting.pop().expect("it was waited for");
+        self.connections[connection]
+            .write_all(&self.outgoing)
+            .expect("the client reads");
+    }
+
     /// The next call, on whichever connection it comes.
     fn call(&mut self) -> (usize, Message) {
+        loop {
+            let connection = self.readable();
+            match self.reader.read(&mut self.connections[connection]) {
+                Ok(Some(call)) if self.is_of_extension(connection, &call) => continue,
+                Ok(Some(call)) => return (connection, call),
+                // indices stay: nothing is removed while a call is under way
+                Ok(None) | Err(_) => panic!("the client closed a connection"),
+            }
+        }
+    }
+
+    /// The next connection on which something comes.
+    fn readable(&mut self) -> usize {
         loop {
             let mut fds: Vec<PollFd<'_>> = vec![PollFd::new(&self.listener, PollFlags::IN)];
             fds.extend(
@@ -132,12 +191,7 @@ impl RuntimeApi {
                 .position(|fd| !fd.revents().is_empty())
                 .expect("poll() said so");
             if let Some(connection) = ready.checked_sub(1) {
-                match self.reader.read(&mut self.connections[connection]) {
-                    Ok(Some(call)) if self.is_of_extension(connection, &call) => continue,
-                    Ok(Some(call)) => return (connection, call),
-                    // indices stay: nothing is removed while a call is under way
-                    Ok(None) | Err(_) => panic!("the client closed a connection"),
-                }
+                return connection;
             }
             let (connection, _) = self.listener.accept().expect("a client connects");
             connection.set_nodelay(true).expect("TCP has it");
@@ -180,6 +234,15 @@ impl RuntimeApi {
         .expect("a Vec takes every write");
         self.outgoing.extend_from_slice(event);
     }
+}
+
+fn is_next(head: &str) -> bool {
+    head.starts_with("GET /2018-06-01/runtime/invocation/next ")
+}
+
+fn is_response(head: &str) -> bool {
+    let path = head.split(' ').nth(1);
+    path.is_some_and(|path| path.ends_with("/response"))
 }
 
 /// What every invocation is handed out with, its event aside.

@@ -6,6 +6,7 @@ use crate::cold;
 use crate::init::Init;
 use crate::memory::Memory;
 use crate::samples::hundredths;
+use crate::stream::Stream;
 use crate::warm::Row;
 
 /// A figure that is to stay below a limit.
@@ -47,6 +48,7 @@ impl Verdict {
 
 pub fn compare(
     warm: &[Row],
+    stream: &Stream,
     init: &Init,
     memory: &[Memory],
     cold: &[cold::Row],
@@ -79,8 +81,24 @@ pub fn compare(
         unit: "MiB",
         verdict: Verdict::of(mib(kib), limit),
     };
+    let late = |name: &str, overhead: f64| Target {
+        name: name.into(),
+        limit: 1.0,
+        measured: hundredths(overhead / 1000.0),
+        unit: "ms",
+        verdict: Verdict::of(overhead / 1000.0, 1.0),
+    };
     let mut targets: Vec<Target> = warm.iter().map(ratio).collect();
     targets.extend([
+        late(
+            "first byte of a stream, above FastCGI alone",
+            stream.first_byte_overhead,
+        ),
+        late(
+            "each piece of a stream, above FastCGI alone",
+            stream.piece_overhead,
+        ),
+        in_mib("peak, 200 MiB streamed", 8.0, stream.peak_kib),
         Target {
             name: "our share of init".into(),
             limit: 5.0,

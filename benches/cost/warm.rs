@@ -59,7 +59,7 @@ pub fn measure(setup: &Setup, workload: &Workload) -> Row {
 
     let php_fpm = PhpFpm::prepare(setup);
     let master = php_fpm.spawn(setup);
-    let mut client = fastcgi::Client::connect(&php_fpm.socket);
+    let mut client = fastcgi::Client::connect(php_fpm.socket());
     let request = fastcgi::request_of(event, &setup.task_root);
     let output_len = client.round_trip(&request);
     let worker = worker_of(&master);

@@ -129,6 +129,40 @@ impl Workload {
         }
     }
 
+    /// Pieces that PHP flushes, each with the moment when it was printed: nanoseconds of CLOCK_MONOTONIC, 20 digits and a newline.
+    pub fn pieces(count: usize, pause: Duration) -> Workload {
+        let script = format!(
+            "<?php for ($i = 0; $i < {count}; $i++) {{ if ($i) usleep({}); printf(\"%020d\\n\", hrtime(true)); flush(); }}\n",
+            pause.as_micros()
+        );
+        Workload {
+            name: "pieces",
+            script,
+            event: event("GET", None),
+            body_len: count * 21,
+            period: None,
+            count: 1,
+        }
+    }
+
+    /// Far more than fits into an answer that is not streamed, printed 32 KiB at a time.
+    pub fn large(len: usize) -> Workload {
+        assert_eq!(len % 32_768, 0, "whole pieces");
+        let script = format!(
+            "<?php header('Content-Type: application/octet-stream'); $piece = str_repeat('0123456789abcdef', 2048);\n\
+             for ($i = 0; $i < {}; $i++) echo $piece;\n",
+            len / 32_768
+        );
+        Workload {
+            name: "large",
+            script,
+            event: event("GET", None),
+            body_len: len,
+            period: None,
+            count: 1,
+        }
+    }
+
     /// Puts the script where the function's code is.
     pub fn install(&self, task_root: &Path) {
         let path = task_root.join("index.php");

@@ -34,6 +34,9 @@ use crate::log::{Context, Log};
 /// How long php-fpm gets to tell what it knows of a worker: normally a fraction of a millisecond.
 const PATIENCE: Duration = Duration::from_millis(100);
 
+/// The same for a worker that has ended: then php-fpm has something to tell, however busy the machine is.
+const PATIENCE_WITH_AN_END: Duration = Duration::from_secs(2);
+
 /// php-fpm with its run folder. It runs on one thread, in a `LocalSet`.
 pub struct Fpm {
     settings: Settings,
@@ -245,10 +248,16 @@ impl Fpm {
     /// How the slot's worker ended, when it did; `None` where nobody says.
     pub async fn worker_exit(&self, slot: usize) -> Option<WorkerExit> {
         let worker = self.workers[slot].borrow().clone()?;
+        let patience = async {
+            let has_ended = tokio::time::timeout(PATIENCE, worker.exited()).await;
+            if has_ended.is_ok() {
+                tokio::time::sleep(PATIENCE_WITH_AN_END).await;
+            }
+        };
         tokio::select! {
             exit = self.output.worker_exit(slot, worker.pid()) => Some(exit),
             _ = self.exited() => None,
-            () = tokio::time::sleep(PATIENCE) => None,
+            () = patience => None,
         }
     }
 

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use serde_json::{Value, json};
+
 use crate::lambda::{Function, get};
 
 #[test]
@@ -65,4 +67,130 @@ fn lines_of_all_slots_carry_their_own_request_id() {
             "{line}"
         );
     }
+}
+
+#[test]
+fn what_differs_from_one_invocation_to_the_next_is_each_slots_own() {
+    // each ends when all four are there, so that they are in four workers at the same time
+    let script = "<?php $seen = fn () => ['trace' => [$_SERVER['_X_AMZN_TRACE_ID'] ?? null, getenv('_X_AMZN_TRACE_ID')], \
+            'request' => [$_SERVER['LAMBDA_REQUEST_ID'], getenv('LAMBDA_REQUEST_ID')], \
+            'context' => json_decode(getenv('LAMBDA_INVOCATION_CONTEXT'), true)]; \
+        $before = $seen(); \
+        $here = getenv('TMPDIR') . \"/here-{$_GET['round']}-\"; \
+        touch($here . $_SERVER['LAMBDA_REQUEST_ID']); \
+        while (count(glob(\"$here*\")) < 4) usleep(1000); \
+        error_log('said by ' . $_SERVER['LAMBDA_REQUEST_ID']); \
+        echo json_encode($seen() === $before ? $before : 'it changed');";
+    let mut lambda = Function::new(script)
+        .env("AWS_LAMBDA_MAX_CONCURRENCY", "4")
+        .env("AWS_LAMBDA_LOG_FORMAT", "JSON")
+        .start();
+    let number_of = |id: &str| id.strip_prefix("request-").unwrap().to_owned();
+    // in the second round nothing is left of the first
+    for (round, has_all) in [(1, true), (2, false)] {
+        for _ in 0..4 {
+            let mut event = lambda.event(get(&format!("/?round={round}")));
+            let number = number_of(&event.id);
+            if has_all {
+                let client = format!("{{\"custom\":{{\"number\":\"{number}\"}}}}");
+                let identity = format!(
+                    "{{\"cognitoIdentityId\":\"id-{number}\",\"cognitoIdentityPoolId\":\"pool\"}}"
+                );
+                event.headers = vec![
+                    ("lambda-runtime-trace-id", format!("Root=1-{number}")),
+                    ("lambda-runtime-aws-tenant-id", format!("tenant-{number}")),
+                    ("lambda-runtime-client-context", client),
+                    ("lambda-runtime-cognito-identity", identity),
+                ];
+            }
+            lambda.send_event(event);
+        }
+        for _ in 0..4 {
+            let call = lambda.post();
+            let id = call.path.split('/').nth_back(1).unwrap().to_owned();
+            let number = number_of(&id);
+            let page: Value = serde_json::from_str(&call.page()).unwrap();
+            let context = &page["context"];
+            assert_eq!(page["request"], json!([id, id]));
+            assert_eq!(context["awsRequestId"], id);
+            let own = |text: String| has_all.then_some(text);
+            let trace = own(format!("Root=1-{number}"));
+            // what getenv() has not is false
+            let in_getenv = trace.clone().map_or(json!(false), Value::from);
+            assert_eq!(page["trace"], json!([trace, in_getenv]));
+            assert_eq!(context["traceId"], json!(trace.unwrap_or_default()));
+            assert_eq!(context["tenantId"], json!(own(format!("tenant-{number}"))));
+            let client = &context["clientContext"]["custom"]["number"];
+            assert_eq!(*client, json!(own(number.clone())));
+            let identity = &context["identity"]["cognitoIdentityId"];
+            assert_eq!(*identity, json!(own(format!("id-{number}"))));
+
+            let said = |line: &Value| line["message"] == format!("said by {id}");
+            let lines = call.log.lines().map(serde_json::from_str::<Value>);
+            let line = lines.map(Result::unwrap).find(said).expect(&id);
+            assert_eq!(line["requestId"], id);
+            assert_eq!(
+                line.get("tenantId").cloned(),
+                own(format!("tenant-{number}")).map(Value::from)
+            );
+        }
+    }
+}
+
+#[test]
+fn a_slot_that_is_out_of_memory_leaves_the_others() {
+    let script = "<?php switch ($_GET['what'] ?? '') { \
+            case 'wait': while (!file_exists($_GET['until'])) usleep(1000); break; \
+            case 'release': touch($_GET['until']); break; \
+            case 'limit': ini_set('memory_limit', '4M'); str_repeat('x', 8 << 20); break; \
+            case 'kill': echo 'part'; flush(); exec('kill -KILL ' . getmypid()); sleep(60); \
+        } echo $_GET['n'];";
+    let function = Function::new(script).env("AWS_LAMBDA_MAX_CONCURRENCY", "4");
+    let until = function.temp_dir().join("go").display().to_string();
+    let mut lambda = function.start();
+    for n in 1..3 {
+        lambda.send(get(&format!("/?what=wait&n={n}&until={until}")));
+    }
+    for n in 3..6 {
+        let exhausted = lambda.invoke(get(&format!("/?what=limit&n={n}")));
+        assert_eq!(exhausted.json()["statusCode"], 500);
+        let killed = lambda.invoke(get(&format!("/?what=kill&n={n}")));
+        assert_eq!(killed.error_type(), "Runtime.OutOfMemory");
+        assert_eq!(lambda.get(&format!("/?n={n}")), n.to_string());
+    }
+    lambda.send(get(&format!("/?what=release&n=6&until={until}")));
+    let mut pages = [
+        lambda.post().page(),
+        lambda.post().page(),
+        lambda.post().page(),
+    ];
+    pages.sort();
+    assert_eq!(pages, ["1", "2", "6"]);
+}
+
+#[test]
+fn init_is_complete_when_the_first_slot_is_ready() {
+    // the warm-up of every worker but the first ends when the test wants it
+    let warmup = "<?php $folder = getenv('TMPDIR'); \
+        if (!@mkdir(\"$folder/first\")) while (!file_exists(\"$folder/go\")) usleep(1000);";
+    let script = "<?php if (isset($_GET['together'])) { $here = getenv('TMPDIR') . '/here-'; \
+            touch($here . getmypid()); while (count(glob(\"$here*\")) < 3) usleep(1000); } \
+        echo getmypid();";
+    let mut lambda = Function::new(script)
+        .file("warmup.php", warmup)
+        .env("PHP_LAMBDA_WARMUP", "warmup.php")
+        .env("AWS_LAMBDA_MAX_CONCURRENCY", "3")
+        .start();
+    assert!(lambda.call().path.ends_with("/invocation/next"));
+    let first = lambda.get("/");
+    for _ in 0..10 {
+        assert_eq!(lambda.get("/"), first, "another slot is ready");
+    }
+    std::fs::write(lambda.function.temp_dir().join("go"), "").unwrap();
+    (0..3).for_each(|_| _ = lambda.send(get("/?together")));
+    let mut workers: Vec<String> = (0..3).map(|_| lambda.post().page()).collect();
+    workers.sort();
+    workers.dedup();
+    assert_eq!(workers.len(), 3);
+    assert!(workers.contains(&first));
 }

@@ -8,7 +8,8 @@
  */
 declare(strict_types=1);
 
-const ADDRESS = '127.0.0.1:8080';
+require __DIR__ . '/emulator.php';
+
 const EXTENSIONS = [
     'base' => [
         'Core', 'PDO', 'Phar', 'Reflection', 'SPL', 'SimpleXML', 'Zend OPcache', 'apcu', 'bcmath', 'cgi-fcgi',
@@ -25,20 +26,7 @@ const EXTENSIONS = [
 const LATER = ['lexbor', 'uri'];
 
 [, $program, $layers, $mode] = $argv;
-$first_failure = in_array('--first-failure', $argv, true);
-$failures = 0;
-
-$emulator = proc_open(
-    [$program, '--log-level', 'debug', '--runtime-interface-emulator-address', ADDRESS, '--runtime-api-address', '127.0.0.1:9001',
-        '/opt/bootstrap', 'index.php'],
-    [['file', '/dev/null', 'r'], ['file', '/tmp/emulator.log', 'w'], ['redirect', 1]],
-    $pipes,
-);
-register_shutdown_function(function () use ($emulator): void {
-    proc_terminate($emulator);
-    proc_close($emulator);
-});
-wait_until(fn () => @stream_socket_client('tcp://' . ADDRESS) !== false, 'its port is open');
+start($program, ['file', LOG, 'w']);
 
 $hello = invoke(['path' => '/hello']);
 if (($hello['body'] ?? null) !== '{"path":"\/hello"}') {
@@ -99,35 +87,19 @@ if ($mode === 'instances') {
 }
 
 check('nothing was complained about', function (): void {
-    $log = file('/tmp/emulator.log', FILE_IGNORE_NEW_LINES);
+    $log = file(LOG, FILE_IGNORE_NEW_LINES);
     same([], array_values(preg_grep('/PHP (Warning|Fatal|Startup|Deprecated|Notice)|\tWARNING\t|\tERROR\t/', $log)));
 });
 
-if ($failures > 0) {
-    echo "the emulator's log ends:\n";
-    echo implode('', array_slice(file('/tmp/emulator.log'), -20));
-}
-exit($failures > 0 ? 1 : 0);
+finish();
 
 /** The emulator refuses an invocation that no slot waits for. */
 function four_slots(): void
 {
     wait_until(function (): bool {
-        $log = file_get_contents('/tmp/emulator.log');
+        $log = file_get_contents(LOG);
         return substr_count($log, 'Received Runtime /next') === substr_count($log, 'START RequestId') + 4;
     }, 'four slots are ready');
-}
-
-/** For what the emulator does not tell: ends with the event, or with the emulator. */
-function wait_until(callable $event, string $what): void
-{
-    global $emulator;
-    $patience = hrtime(true) + 60_000_000_000;
-    while (!$event()) {
-        if (!proc_get_status($emulator)['running'] || hrtime(true) > $patience) {
-            report('the emulator', "not so far that $what:\n" . file_get_contents('/tmp/emulator.log'));
-        }
-    }
 }
 
 function json(string $path): array
@@ -139,81 +111,4 @@ function json(string $path): array
         return [];
     }
     return $value;
-}
-
-function invoke(array $request): array
-{
-    return receive(send($request));
-}
-
-/** @return resource */
-function send(array $request)
-{
-    $event = json_encode([
-        'version' => '2.0',
-        'rawPath' => $request['path'],
-        'rawQueryString' => $request['query'] ?? '',
-        'cookies' => $request['cookies'] ?? [],
-        'headers' => ['host' => 'localhost', 'content-type' => $request['type'] ?? 'text/plain'],
-        'requestContext' => ['http' => [
-            'method' => $request['method'] ?? 'GET',
-            'path' => $request['path'],
-            'protocol' => 'HTTP/1.1',
-            'sourceIp' => '127.0.0.1',
-        ]],
-        'body' => base64_encode($request['body'] ?? ''),
-        'isBase64Encoded' => true,
-    ]);
-    $connection = stream_socket_client('tcp://' . ADDRESS);
-    stream_set_timeout($connection, 120);
-    fwrite($connection, "POST /2015-03-31/functions/function/invocations HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n"
-        . 'Content-Length: ' . strlen($event) . "\r\n\r\n$event");
-    return $connection;
-}
-
-function receive($connection): array
-{
-    $answer = stream_get_contents($connection);
-    [$head, $body] = explode("\r\n\r\n", $answer, 2) + ['', ''];
-    if (stripos($head, "\r\nTransfer-Encoding: chunked") !== false) {
-        $rest = $body;
-        for ($body = ''; ($size = (int) hexdec(strtok($rest, "\r\n"))) > 0;) {
-            $begin = strpos($rest, "\r\n") + 2;
-            $body .= substr($rest, $begin, $size);
-            $rest = substr($rest, $begin + $size + 2);
-        }
-    }
-    return json_decode($body, true) ?? ['body' => null, 'raw' => $answer];
-}
-
-function check(string $name, callable $check): void
-{
-    try {
-        $check();
-        $result = true;
-    } catch (Throwable $wrong) {
-        $result = $wrong->getMessage();
-    }
-    report($name, $result);
-}
-
-function same(mixed $wanted, mixed $got): void
-{
-    if ($wanted !== $got) {
-        throw new RuntimeException('wanted ' . json_encode($wanted) . ', got ' . json_encode($got));
-    }
-}
-
-function report(string $name, string|bool $result): void
-{
-    global $failures, $first_failure;
-    if ($result === true) {
-        echo "ok: $name\n";
-        return;
-    }
-    $failures++;
-    echo "FAILED: $name: $result\n";
-    if ($first_failure || $name === 'the emulator') {
-        exit(1);
-    }
 }

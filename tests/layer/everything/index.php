@@ -55,8 +55,21 @@ if (preg_match('{^/checks/([a-z]+)$}D', $path, $parts)) {
         // says on the caller's own socket that it runs, and ends when it is told to
         '/meet' => (function () {
             $caller = stream_socket_client('tcp://127.0.0.1:' . (int) $_GET['port'], timeout: 30);
-            fwrite($caller, getmypid() . "\n");
+            fwrite($caller, getmypid() . ' ' . ($_GET['number'] ?? '') . "\n");
             return ['worker' => getmypid(), 'told' => fgets($caller)];
+        })(),
+        // a page in two pieces that says at both ends whose it is: of a worker that dies in between there is a part
+        '/whose' => (function () {
+            $mine = json_encode([
+                'number' => $_GET['number'],
+                'request' => $_SERVER['LAMBDA_REQUEST_ID'],
+                'trace' => [$_SERVER['_X_AMZN_TRACE_ID'], getenv('_X_AMZN_TRACE_ID')],
+            ], JSON_UNESCAPED_SLASHES);
+            echo "$mine\n", str_repeat("number {$_GET['number']}\n", 500);
+            flush();
+            usleep((int) $_GET['sleep']);
+            echo $mine;
+            exit;
         })(),
         // more than any limit: PHP must be the one to say so
         '/exhaust' => (function () {
