@@ -8,8 +8,12 @@ use std::{
 
 use axum::http::HeaderValue;
 use bytes::Bytes;
-use serde::Serialize;
 use tokio::sync::{mpsc, oneshot};
+
+use crate::local::{
+    failure::Failure,
+    stream::{Control, Stream},
+};
 
 /// One event on its way to the function.
 #[derive(Debug)]
@@ -106,73 +110,22 @@ fn random() -> io::Result<[u8; 16]> {
     Ok(bytes)
 }
 
-/// What an invocation came to.
+/// What a caller gets.
 #[derive(Debug)]
 pub(crate) enum Outcome {
-    /// The function answered.
-    Response(Response),
-    /// It failed, by its own word or by Lambda's.
+    /// The function's answer: JSON, whole.
+    Response(Bytes),
+    /// The beginning of an answer, the rest of which is still to come.
+    Stream(Streamed),
+    /// The function failed, by its own word or by Lambda's.
     Failure(Failure),
 }
 
-/// The body of `/response`.
+/// A streamed answer.
 #[derive(Debug)]
-pub(crate) struct Response {
-    pub(crate) body: Bytes,
-    pub(crate) form: Form,
-}
-
-/// How a response is to be read by who turns it into HTTP.
-#[derive(Debug)]
-pub(crate) enum Form {
-    /// JSON, whole.
-    Buffered,
-    /// A stream that begins with a prelude: JSON with status and headers, 8 NUL bytes, then the raw body.
-    Prelude,
-    /// A stream that is nothing but the body, of this Content-Type.
-    Raw { content_type: HeaderValue },
-}
-
-/// An error as callers see it.
-#[derive(Clone, Debug)]
-pub(crate) struct Failure {
-    /// Of the form `Runtime.Name`, `Function.Name` or `Sandbox.Timedout`.
-    pub(crate) error_type: String,
-    /// JSON, as the function posted it or as Lambda makes it.
-    pub(crate) body: Bytes,
-}
-
-impl Failure {
-    /// An error in Lambda's own words.
-    pub(crate) fn new(error_type: &str, message: &str) -> Self {
-        #[derive(Serialize)]
-        #[serde(rename_all = "camelCase")]
-        struct Shape<'a> {
-            error_type: &'a str,
-            error_message: &'a str,
-        }
-        let shape = Shape {
-            error_type,
-            error_message: message,
-        };
-        let body = serde_json::to_vec(&shape).expect("two strings are always JSON");
-        Self {
-            error_type: error_type.to_owned(),
-            body: body.into(),
-        }
-    }
-
-    /// As much of the body as a line of the log should have.
-    pub(crate) fn excerpt(&self) -> String {
-        const MOST: usize = 4096;
-        let length = self.body.len();
-        let text = String::from_utf8_lossy(&self.body[..length.min(MOST)]);
-        if length > MOST {
-            format!("{text}… ({length} bytes)")
-        } else {
-            text.into_owned()
-        }
-    }
+pub(crate) struct Streamed {
+    pub(crate) content_type: HeaderValue,
+    pub(crate) stream: Stream,
 }
 
 /// The way to the function: invocations wait here for the slot that takes them, first come, first served.
@@ -185,8 +138,51 @@ pub(crate) struct Queue {
 #[derive(Debug)]
 pub(crate) struct Queued {
     pub(crate) invocation: Invocation,
-    /// Closed when nobody is listening any more. An invocation that has begun runs on all the same, as in Lambda.
-    pub(crate) caller: oneshot::Sender<Outcome>,
+    pub(crate) caller: Caller,
+}
+
+/// Whoever waits for an outcome. An invocation that has begun runs on when they have gone, as in Lambda.
+#[derive(Debug)]
+pub(crate) struct Caller {
+    outcome: Option<oneshot::Sender<Outcome>>,
+    /// Of an answer that has begun.
+    control: Option<Control>,
+}
+
+impl Caller {
+    /// Whether nobody is listening any more.
+    pub(crate) fn has_gone(&self) -> bool {
+        self.outcome.as_ref().is_none_or(oneshot::Sender::is_closed)
+    }
+
+    /// Whether there is an answer that has begun and not ended.
+    pub(crate) fn has_begun(&self) -> bool {
+        self.control.is_some()
+    }
+
+    /// The answer has begun; from now on [`Caller::finish`] says how it ends.
+    pub(crate) fn begin(&mut self, streamed: Streamed, control: Control) {
+        self.control = Some(control);
+        self.send(Outcome::Stream(streamed));
+    }
+
+    /// The answer, or the end of one that has begun.
+    pub(crate) fn finish(&mut self, result: Result<Bytes, Failure>) {
+        match self.control.take() {
+            Some(control) => control.end(result.map(drop)),
+            None => self.send(match result {
+                Ok(body) => Outcome::Response(body),
+                Err(failure) => Outcome::Failure(failure),
+            }),
+        }
+    }
+
+    fn send(&mut self, outcome: Outcome) {
+        if let Some(sender) = self.outcome.take() {
+            // It fails when the caller has gone.
+            let _ = sender.send(outcome);
+        }
+    }
 }
 
 impl Queue {
@@ -197,7 +193,11 @@ impl Queue {
 
     /// Waits for a free slot and for the outcome; `None` while lambda-local is shutting down.
     pub(crate) async fn invoke(&self, invocation: Invocation) -> Option<Outcome> {
-        let (caller, outcome) = oneshot::channel();
+        let (sender, outcome) = oneshot::channel();
+        let caller = Caller {
+            outcome: Some(sender),
+            control: None,
+        };
         self.sender.send(Queued { invocation, caller }).ok()?;
         outcome.await.ok()
     }
@@ -231,14 +231,5 @@ mod tests {
             "Root=1-12345678-123456789012345678901234;Parent=1234567890123456;Sampled=0".len()
         );
         assert!(trace_id.starts_with("Root=1-"));
-    }
-
-    #[test]
-    fn a_failure_is_json() {
-        let failure = Failure::new("Runtime.ExitError", "a \"quote\"");
-        assert_eq!(
-            failure.body,
-            r#"{"errorType":"Runtime.ExitError","errorMessage":"a \"quote\""}"#
-        );
     }
 }

@@ -1,6 +1,7 @@
 //! Lambda's invoke API: any event in, the function's answer out, neither of them touched.
 
 use axum::{
+    body::Body,
     extract::{Request, State},
     http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri, header},
     response::{IntoResponse, Response},
@@ -9,7 +10,8 @@ use axum::{
 use crate::local::{
     Front,
     body::{self, Collected, PAYLOAD_LIMIT},
-    invocation::{Ids, Invocation, Outcome},
+    failure::Failure,
+    invocation::{Ids, Invocation, Outcome, Streamed},
 };
 
 /// The path of AWS's runtime interface emulator, so that its clients work here too.
@@ -49,7 +51,7 @@ async fn invoke(front: &Front, request: Request) -> Result<Response, Refused> {
         .map(client_context)
         .transpose()?;
     let event = match body::collect(body, PAYLOAD_LIMIT).await {
-        Ok(Collected::Whole { bytes, .. }) => bytes,
+        Ok(Collected::Whole(bytes)) => bytes,
         Ok(Collected::TooLarge { size }) => {
             let why = format!("the event has {size} bytes, and Lambda takes {PAYLOAD_LIMIT}");
             return Err(Refused(
@@ -94,11 +96,19 @@ async fn invoke(front: &Front, request: Request) -> Result<Response, Refused> {
         (REQUEST_ID, request_id),
     ]);
     match front.queue.invoke(invocation).await {
-        Some(Outcome::Response(response)) => Ok((headers, response.body).into_response()),
-        Some(Outcome::Failure(failure)) => {
-            headers.insert(FUNCTION_ERROR, HeaderValue::from_static("Unhandled"));
-            Ok((headers, failure.body).into_response())
-        }
+        Some(Outcome::Response(body)) => Ok((headers, body).into_response()),
+        // The emulator collects a stream for its caller; here it arrives as the runtime sends it, prelude and all.
+        Some(Outcome::Stream(Streamed {
+            content_type,
+            mut stream,
+        })) => match stream.begin().await {
+            Ok(()) => {
+                headers.insert(header::CONTENT_TYPE, content_type);
+                Ok((headers, Body::new(stream)).into_response())
+            }
+            Err(failure) => Ok(function_error(headers, failure)),
+        },
+        Some(Outcome::Failure(failure)) => Ok(function_error(headers, failure)),
         None => {
             let why = "lambda-local is shutting down".to_owned();
             Err(Refused(
@@ -108,6 +118,11 @@ async fn invoke(front: &Front, request: Request) -> Result<Response, Refused> {
             ))
         }
     }
+}
+
+fn function_error(mut headers: HeaderMap, failure: Failure) -> Response {
+    headers.insert(FUNCTION_ERROR, HeaderValue::from_static("Unhandled"));
+    (headers, failure.body).into_response()
 }
 
 /// The context that the caller's SDK sends in base64 reaches the runtime decoded.

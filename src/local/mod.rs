@@ -9,6 +9,7 @@
 //!    → sandbox      one bootstrap with a Runtime API of its own, from start to kill
 //!     → runtime_api  /next, /response, /error over HTTP
 //!      → protocol     which call is allowed when (no sockets, no clock)
+//!     → stream       a streamed answer, chunk by chunk past all of these
 //!     → process      the child: start, wait, memory, kill of all that it started
 //!     → output       its stdout and stderr, line by line
 //!  ← gateway      the function's answer → HTTP response     ← invoke_api   the answer as it is
@@ -18,6 +19,7 @@
 //! runtime's view of the Runtime API cannot hide in code that both use.
 
 mod body;
+mod failure;
 mod gateway;
 mod invocation;
 mod invoke_api;
@@ -30,6 +32,7 @@ mod report;
 mod runtime_api;
 mod sandbox;
 mod slot;
+mod stream;
 
 use std::{future::Future, io, net::SocketAddr};
 

@@ -4,23 +4,39 @@
 //! carry the statuses and error types of AWS's runtime interface emulator.
 
 use axum::http::StatusCode;
+use bytes::Bytes;
 use tokio::sync::oneshot;
 
-use crate::local::invocation::{Failure, Invocation, Outcome};
+use crate::local::{
+    failure::Failure,
+    invocation::{Invocation, Streamed},
+    stream::Control,
+};
 
 /// A call of the Runtime API, with the way back to whoever made it.
 pub(crate) enum Call {
     Next {
         reply: oneshot::Sender<Result<Handover, Refusal>>,
     },
-    /// `/response` or `/error`.
+    /// `/response` or `/error`, whole.
     Answer {
-        request_id: String,
-        /// The echo of `Lambda-Runtime-Invocation-Id`; absent in runtimes older than that header.
-        invocation_id: Option<String>,
+        invocation: Named,
         /// What the invocation comes to when the call is accepted.
-        outcome: Outcome,
+        result: Result<Bytes, Failure>,
         /// What the runtime is told then: nothing is wrong, or (too large, say) what is.
+        verdict: Result<(), Refusal>,
+        reply: oneshot::Sender<Result<(), Refusal>>,
+    },
+    /// The headers of a `/response` whose body is streamed.
+    Begin {
+        invocation: Named,
+        begun: Box<Begun>,
+        reply: oneshot::Sender<Result<(), Refusal>>,
+    },
+    /// The end of that body, or of the connection it came on.
+    End {
+        request_id: String,
+        result: Result<(), Failure>,
         verdict: Result<(), Refusal>,
         reply: oneshot::Sender<Result<(), Refusal>>,
     },
@@ -28,6 +44,21 @@ pub(crate) enum Call {
         failure: Failure,
         reply: oneshot::Sender<Result<(), Refusal>>,
     },
+}
+
+/// The invocation that a call names.
+#[derive(Debug)]
+pub(crate) struct Named {
+    pub(crate) request_id: String,
+    /// The echo of `Lambda-Runtime-Invocation-Id`; absent in runtimes older than that header.
+    pub(crate) invocation_id: Option<String>,
+}
+
+/// An answer that has begun.
+#[derive(Debug)]
+pub(crate) struct Begun {
+    pub(crate) streamed: Streamed,
+    pub(crate) control: Control,
 }
 
 /// An invocation on its way to the runtime, as the answer to `/next`.
@@ -51,8 +82,10 @@ pub(crate) struct Refusal {
 pub(crate) enum Event {
     /// The runtime waits for an invocation.
     Ready,
-    /// The invocation in flight has its outcome.
-    Answered(Outcome),
+    /// The answer of the invocation in flight has begun.
+    Begun(Box<Begun>),
+    /// The invocation in flight has its answer, or the end of it.
+    Answered(Result<Bytes, Failure>),
     /// The runtime gave up before it ever was ready.
     InitFailed(Failure),
 }
@@ -71,6 +104,8 @@ enum State {
     Waiting(oneshot::Sender<Result<Handover, Refusal>>),
     /// An invocation was handed over.
     Running(Ids),
+    /// Its answer has begun.
+    Streaming(Ids),
     /// It was answered; `/next` comes next.
     Answered(Ids),
     /// Its time was over before it was answered.
@@ -110,7 +145,7 @@ impl Protocol {
 
     /// The deadline is over: an answer that still comes is refused.
     pub(crate) fn time_out(&mut self) {
-        if let State::Running(ids) = &self.state {
+        if let State::Running(ids) | State::Streaming(ids) = &self.state {
             self.state = State::TimedOut(ids.clone());
         }
     }
@@ -124,7 +159,7 @@ impl Protocol {
                     let _ = reply.send(Err(Refusal::state("a call of /next is waiting already")));
                     None
                 }
-                State::Running(ids) => {
+                State::Running(ids) | State::Streaming(ids) => {
                     let message = format!("{} has not been answered yet", ids.request_id);
                     let _ = reply.send(Err(Refusal::state(&message)));
                     None
@@ -139,18 +174,50 @@ impl Protocol {
                 }
             },
             Call::Answer {
-                request_id,
-                invocation_id,
-                outcome,
+                invocation,
+                result,
                 verdict,
                 reply,
-            } => match self.answered(&request_id, invocation_id.as_deref()) {
-                Ok(()) => {
+            } => match self.running(&invocation) {
+                Ok(ids) => {
+                    self.state = State::Answered(ids);
                     let _ = reply.send(verdict);
-                    Some(Event::Answered(outcome))
+                    Some(Event::Answered(result))
                 }
                 Err(refusal) => {
                     let _ = reply.send(Err(refusal));
+                    None
+                }
+            },
+            Call::Begin {
+                invocation,
+                begun,
+                reply,
+            } => match self.running(&invocation) {
+                Ok(ids) => {
+                    self.state = State::Streaming(ids);
+                    let _ = reply.send(Ok(()));
+                    Some(Event::Begun(begun))
+                }
+                Err(refusal) => {
+                    let _ = reply.send(Err(refusal));
+                    None
+                }
+            },
+            Call::End {
+                request_id,
+                result,
+                verdict,
+                reply,
+            } => match &self.state {
+                State::Streaming(ids) if ids.request_id == request_id => {
+                    self.state = State::Answered(ids.clone());
+                    let _ = reply.send(verdict);
+                    Some(Event::Answered(result.map(|()| Bytes::new())))
+                }
+                // Only what was accepted ends, so its time was over meanwhile.
+                _ => {
+                    let _ = reply.send(Err(Refusal::gone()));
                     None
                 }
             },
@@ -168,23 +235,25 @@ impl Protocol {
         }
     }
 
-    fn answered(&mut self, request_id: &str, invocation_id: Option<&str>) -> Result<(), Refusal> {
-        let (State::Running(ids) | State::Answered(ids) | State::TimedOut(ids)) = &self.state
+    /// The ids of the invocation that is `named`, where it is due for an answer.
+    fn running(&self, named: &Named) -> Result<Ids, Refusal> {
+        let (State::Running(ids)
+        | State::Streaming(ids)
+        | State::Answered(ids)
+        | State::TimedOut(ids)) = &self.state
         else {
             return Err(Refusal::request_id());
         };
-        if ids.request_id != request_id {
+        if ids.request_id != named.request_id {
             return Err(Refusal::request_id());
         }
-        if matches!(invocation_id, Some(echo) if echo != ids.invocation_id) {
+        if matches!(&named.invocation_id, Some(echo) if *echo != ids.invocation_id) {
             return Err(Refusal::gone());
         }
         match &self.state {
-            State::Running(ids) => {
-                self.state = State::Answered(ids.clone());
-                Ok(())
-            }
+            State::Running(ids) => Ok(ids.clone()),
             State::TimedOut(_) => Err(Refusal::gone()),
+            State::Streaming(_) => Err(Refusal::state("the answer of this invocation has begun")),
             _ => Err(Refusal::state("this invocation was answered already")),
         }
     }
@@ -219,8 +288,10 @@ impl Refusal {
 
 #[cfg(test)]
 mod tests {
+    use axum::http::HeaderValue;
+
     use super::*;
-    use crate::local::invocation::{self, Form, Response};
+    use crate::local::{invocation, stream};
 
     fn next(
         protocol: &mut Protocol,
@@ -235,16 +306,12 @@ mod tests {
         invocation_id: Option<&str>,
     ) -> Option<StatusCode> {
         let (reply, mut receiver) = oneshot::channel();
-        let outcome = Outcome::Response(Response {
-            body: "{}".into(),
-            form: Form::Buffered,
-        });
-        let request_id = request_id.to_owned();
-        let invocation_id = invocation_id.map(str::to_owned);
         let event = protocol.take(Call::Answer {
-            request_id,
-            invocation_id,
-            outcome,
+            invocation: Named {
+                request_id: request_id.to_owned(),
+                invocation_id: invocation_id.map(str::to_owned),
+            },
+            result: Ok("{}".into()),
             verdict: Ok(()),
             reply,
         });
@@ -330,6 +397,67 @@ mod tests {
         protocol.time_out();
         assert_eq!(
             answer(&mut protocol, &invocation.request_id, None),
+            Some(StatusCode::GONE)
+        );
+    }
+
+    fn begin(protocol: &mut Protocol, request_id: &str) -> Option<StatusCode> {
+        let (reply, mut receiver) = oneshot::channel();
+        let (_, control, stream) = stream::channel();
+        let streamed = Streamed {
+            content_type: HeaderValue::from_static("text/plain"),
+            stream,
+        };
+        let event = protocol.take(Call::Begin {
+            invocation: Named {
+                request_id: request_id.to_owned(),
+                invocation_id: None,
+            },
+            begun: Box::new(Begun { streamed, control }),
+            reply,
+        });
+        let refused = receiver.try_recv().unwrap().err();
+        assert_eq!(refused.is_none(), matches!(event, Some(Event::Begun(_))));
+        refused.map(|refusal| refusal.status)
+    }
+
+    fn end(protocol: &mut Protocol, request_id: &str) -> Option<StatusCode> {
+        let (reply, mut receiver) = oneshot::channel();
+        let event = protocol.take(Call::End {
+            request_id: request_id.to_owned(),
+            result: Ok(()),
+            verdict: Ok(()),
+            reply,
+        });
+        let refused = receiver.try_recv().unwrap().err();
+        assert_eq!(refused.is_none(), matches!(event, Some(Event::Answered(_))));
+        refused.map(|refusal| refusal.status)
+    }
+
+    #[test]
+    fn a_stream_is_an_answer_from_its_begin_to_its_end() {
+        let (mut protocol, invocation) = running();
+        let id = &invocation.request_id;
+        assert_eq!(begin(&mut protocol, id), None);
+        assert_eq!(begin(&mut protocol, id), Some(StatusCode::FORBIDDEN));
+        assert_eq!(answer(&mut protocol, id, None), Some(StatusCode::FORBIDDEN));
+        let (event, mut poll) = next(&mut protocol);
+        assert!(event.is_none());
+        assert!(poll.try_recv().unwrap().is_err());
+        assert_eq!(end(&mut protocol, "other"), Some(StatusCode::GONE));
+        assert_eq!(end(&mut protocol, id), None);
+        assert_eq!(answer(&mut protocol, id, None), Some(StatusCode::FORBIDDEN));
+        let (event, _poll) = next(&mut protocol);
+        assert!(matches!(event, Some(Event::Ready)));
+    }
+
+    #[test]
+    fn a_stream_that_outlives_the_deadline_is_gone() {
+        let (mut protocol, invocation) = running();
+        assert_eq!(begin(&mut protocol, &invocation.request_id), None);
+        protocol.time_out();
+        assert_eq!(
+            end(&mut protocol, &invocation.request_id),
             Some(StatusCode::GONE)
         );
     }

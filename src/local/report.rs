@@ -7,7 +7,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use crate::local::invocation::Failure;
+use crate::local::failure::Failure;
 
 /// How an invocation or an init ended, where that was not well.
 #[derive(Clone, Debug, PartialEq)]

@@ -12,21 +12,21 @@ use bytes::Bytes;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::local::{
-    body::{self, Collected, PAYLOAD_LIMIT},
-    invocation::{Failure, Form, Outcome, Response},
+    body::{self, Collected, Forwarded, PAYLOAD_LIMIT},
+    failure::Failure,
+    invocation::Streamed,
     log::Log,
-    protocol::{Call, Handover, Refusal},
+    protocol::{Begun, Call, Handover, Named, Refusal},
+    stream,
 };
 
-/// How much of a streamed answer is taken, as in Lambda.
+/// Lambda's limit for a streamed answer, 200 MB (docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html).
 const STREAM_LIMIT: usize = 200 << 20;
 
 const ERROR_TYPE: HeaderName = HeaderName::from_static("lambda-runtime-function-error-type");
 const ERROR_BODY: HeaderName = HeaderName::from_static("lambda-runtime-function-error-body");
 const RESPONSE_MODE: HeaderName = HeaderName::from_static("lambda-runtime-function-response-mode");
 const INVOCATION_ID: HeaderName = HeaderName::from_static("lambda-runtime-invocation-id");
-/// The media type of an answer that begins with a prelude.
-const HTTP_INTEGRATION: &str = "application/vnd.awslambda.http-integration-response";
 
 #[derive(Clone)]
 struct Api {
@@ -104,9 +104,9 @@ async fn response(
     request: Request,
 ) -> HttpResponse {
     let (parts, body) = request.into_parts();
-    let streams = match parts.headers.get(RESPONSE_MODE).map(HeaderValue::as_bytes) {
-        None => false,
-        Some(b"streaming") => true,
+    match parts.headers.get(RESPONSE_MODE).map(HeaderValue::as_bytes) {
+        None => {}
+        Some(b"streaming") => return api.stream(id, &parts.headers, body).await,
         Some(_) => {
             let failure = Failure::new("Runtime.InvalidResponseModeHeader", "");
             let refusal = Refusal {
@@ -115,12 +115,11 @@ async fn response(
                 message: "Invalid function response mode".to_owned(),
             };
             return api
-                .answer(id, &parts.headers, Outcome::Failure(failure), Err(refusal))
+                .answer(id, &parts.headers, Err(failure), Err(refusal))
                 .await;
         }
-    };
-    let limit = if streams { STREAM_LIMIT } else { PAYLOAD_LIMIT };
-    match body::collect(body, limit).await {
+    }
+    match body::collect(body, PAYLOAD_LIMIT).await {
         // The runtime died or gave up in the middle; the sandbox learns of its end, or of the deadline's.
         Err(error) => {
             api.log
@@ -129,70 +128,43 @@ async fn response(
         }
         Ok(Collected::TooLarge { size }) => {
             api.log.note(format_args!(
-                "{id}: the answer has {size} bytes, and Lambda takes {limit}: send less, or stream it"
+                "{id}: the answer has {size} bytes, and Lambda takes {PAYLOAD_LIMIT}: send less, or stream it"
             ));
-            let message = format!(
-                "Response payload size exceeded maximum allowed payload size ({limit} bytes)."
-            );
-            let failure = Failure::new("Function.ResponseSizeTooLarge", &message);
-            let refusal = Refusal {
-                status: StatusCode::PAYLOAD_TOO_LARGE,
-                error_type: "RequestEntityTooLarge",
-                message: format!("Exceeded maximum allowed payload size ({limit} bytes)."),
-            };
-            api.answer(id, &parts.headers, Outcome::Failure(failure), Err(refusal))
+            let (failure, refusal) = too_large(PAYLOAD_LIMIT);
+            api.answer(id, &parts.headers, Err(failure), Err(refusal))
                 .await
         }
-        Ok(Collected::Whole { bytes, trailers }) => {
-            let outcome = match trailers.get(ERROR_TYPE) {
-                Some(error_type) if streams => {
-                    Outcome::Failure(api.broken_stream(error_type, &trailers))
-                }
-                _ => {
-                    let form = if streams {
-                        form(parts.headers.get(CONTENT_TYPE))
-                    } else {
-                        Form::Buffered
-                    };
-                    Outcome::Response(Response { body: bytes, form })
-                }
-            };
-            api.answer(id, &parts.headers, outcome, Ok(())).await
-        }
+        Ok(Collected::Whole(bytes)) => api.answer(id, &parts.headers, Ok(bytes), Ok(())).await,
     }
 }
 
-/// What a stream of this Content-Type is.
-fn form(content_type: Option<&HeaderValue>) -> Form {
-    let Some(content_type) = content_type else {
-        return Form::Raw {
-            content_type: HeaderValue::from_static("application/octet-stream"),
-        };
+/// What the caller and the runtime are told of an answer that is larger than `limit`.
+fn too_large(limit: usize) -> (Failure, Refusal) {
+    let message =
+        format!("Response payload size exceeded maximum allowed payload size ({limit} bytes).");
+    let refusal = Refusal {
+        status: StatusCode::PAYLOAD_TOO_LARGE,
+        error_type: "RequestEntityTooLarge",
+        message: format!("Exceeded maximum allowed payload size ({limit} bytes)."),
     };
-    let media_type = content_type
-        .as_bytes()
-        .split(|&byte| byte == b';')
-        .next()
-        .unwrap_or_default();
-    if media_type
-        .trim_ascii()
-        .eq_ignore_ascii_case(HTTP_INTEGRATION.as_bytes())
-    {
-        Form::Prelude
-    } else {
-        Form::Raw {
-            content_type: content_type.clone(),
-        }
-    }
+    (
+        Failure::new("Function.ResponseSizeTooLarge", &message),
+        refusal,
+    )
+}
+
+/// What a stream has come to whose connection ends before it does.
+fn truncated() -> Failure {
+    Failure::new(
+        "Runtime.TruncatedResponse",
+        "the connection ended before the streamed answer did",
+    )
 }
 
 async fn error(State(api): State<Api>, Path(id): Path<String>, request: Request) -> HttpResponse {
     let (parts, body) = request.into_parts();
     match api.failure(&parts.headers, body).await {
-        Ok(failure) => {
-            api.answer(id, &parts.headers, Outcome::Failure(failure), Ok(()))
-                .await
-        }
+        Ok(failure) => api.answer(id, &parts.headers, Err(failure), Ok(())).await,
         Err(refusal) => refusal.into_response(),
     }
 }
@@ -234,29 +206,69 @@ impl Api {
         &self,
         request_id: String,
         headers: &HeaderMap,
-        outcome: Outcome,
+        result: Result<Bytes, Failure>,
         verdict: Result<(), Refusal>,
     ) -> HttpResponse {
-        let invocation_id = headers
-            .get(INVOCATION_ID)
-            .map(|echo| String::from_utf8_lossy(echo.as_bytes()).into_owned());
         let (reply, receiver) = oneshot::channel();
-        let id = request_id.clone();
-        let result = self
-            .call(
-                Call::Answer {
-                    request_id,
-                    invocation_id,
-                    outcome,
-                    verdict,
-                    reply,
-                },
-                receiver,
-            )
-            .await;
+        let call = Call::Answer {
+            invocation: named(&request_id, headers),
+            result,
+            verdict,
+            reply,
+        };
+        self.answered(&request_id, self.call(call, receiver).await)
+    }
+
+    /// Takes a streamed answer: begun with its headers, ended with its body.
+    async fn stream(
+        &self,
+        request_id: String,
+        headers: &HeaderMap,
+        mut body: Body,
+    ) -> HttpResponse {
+        let (mut writer, control, stream) = stream::channel();
+        let content_type = headers
+            .get(CONTENT_TYPE)
+            .cloned()
+            .unwrap_or(HeaderValue::from_static("application/octet-stream"));
+        let (reply, receiver) = oneshot::channel();
+        let streamed = Streamed {
+            content_type,
+            stream,
+        };
+        let call = Call::Begin {
+            invocation: named(&request_id, headers),
+            begun: Box::new(Begun { streamed, control }),
+            reply,
+        };
+        if let Err(refusal) = self.call(call, receiver).await {
+            body::drain(body).await;
+            return self.answered(&request_id, Err(refusal));
+        }
+        let mut open = Open {
+            api: self,
+            request_id: Some(request_id.clone()),
+        };
+        let (result, verdict) = match body::forward(&mut body, STREAM_LIMIT, &mut writer).await {
+            Ok(Forwarded::Whole { trailers }) => match trailers.get(ERROR_TYPE) {
+                Some(error_type) => (Err(self.broken_stream(error_type, &trailers)), Ok(())),
+                None => (Ok(()), Ok(())),
+            },
+            Ok(Forwarded::TooLarge) => {
+                let (failure, refusal) = too_large(STREAM_LIMIT);
+                (Err(failure), Err(refusal))
+            }
+            Err(_) => (Err(truncated()), Err(Refusal::truncated())),
+        };
+        let verdict = open.end(result, verdict).await;
+        body::drain(body).await;
+        self.answered(&request_id, verdict)
+    }
+
+    fn answered(&self, request_id: &str, result: Result<(), Refusal>) -> HttpResponse {
         if let Err(refusal) = &result {
             self.log.note(format_args!(
-                "{id}: answer refused with {}: {}",
+                "{request_id}: answer refused with {}: {}",
                 refusal.status, refusal.message
             ));
         }
@@ -266,10 +278,8 @@ impl Api {
     async fn failure(&self, headers: &HeaderMap, body: Body) -> Result<Failure, Refusal> {
         let error_type = self.error_type(headers.get(ERROR_TYPE));
         match body::collect(body, PAYLOAD_LIMIT).await {
-            Ok(Collected::Whole { bytes, .. }) if bytes.is_empty() => {
-                Ok(Failure::new(&error_type, ""))
-            }
-            Ok(Collected::Whole { bytes, .. }) => Ok(Failure {
+            Ok(Collected::Whole(bytes)) if bytes.is_empty() => Ok(Failure::new(&error_type, "")),
+            Ok(Collected::Whole(bytes)) => Ok(Failure {
                 error_type,
                 body: bytes,
             }),
@@ -317,6 +327,58 @@ impl Api {
             "the error type {given:?} is reported as Runtime.Unknown: send {ERROR_TYPE}: Runtime.Name or Function.Name"
         ));
         "Runtime.Unknown".to_owned()
+    }
+}
+
+/// A stream that has begun. The server gives a request up when its connection ends: the invocation must hear of that
+/// too, or its caller would wait until the deadline.
+struct Open<'a> {
+    api: &'a Api,
+    /// Until the end was told.
+    request_id: Option<String>,
+}
+
+impl Open<'_> {
+    async fn end(
+        &mut self,
+        result: Result<(), Failure>,
+        verdict: Result<(), Refusal>,
+    ) -> Result<(), Refusal> {
+        let (reply, receiver) = oneshot::channel();
+        let Some(request_id) = self.request_id.take() else {
+            return Ok(());
+        };
+        let call = Call::End {
+            request_id,
+            result,
+            verdict,
+            reply,
+        };
+        self.api.call(call, receiver).await
+    }
+}
+
+impl Drop for Open<'_> {
+    fn drop(&mut self) {
+        if let Some(request_id) = self.request_id.take() {
+            let call = Call::End {
+                request_id,
+                result: Err(truncated()),
+                verdict: Ok(()),
+                reply: oneshot::channel().0,
+            };
+            // It fails when the sandbox is over, and with it the invocation.
+            let _ = self.api.calls.send(call);
+        }
+    }
+}
+
+fn named(request_id: &str, headers: &HeaderMap) -> Named {
+    Named {
+        request_id: request_id.to_owned(),
+        invocation_id: headers
+            .get(INVOCATION_ID)
+            .map(|echo| String::from_utf8_lossy(echo.as_bytes()).into_owned()),
     }
 }
 

@@ -12,15 +12,17 @@ use std::{
 };
 
 use axum::serve::ListenerExt;
+use bytes::Bytes;
 use tokio::{net::TcpListener, sync::mpsc, task::AbortHandle, time::timeout};
 
 use crate::local::{
-    invocation::{self, Failure, Outcome},
+    failure::Failure,
+    invocation,
     log::Log,
     options::Function,
     output::Output,
     process::Process,
-    protocol::{self, Call, Handover, Protocol},
+    protocol::{self, Begun, Call, Handover, Protocol},
     runtime_api,
 };
 
@@ -40,8 +42,10 @@ pub(crate) struct Sandbox {
 pub(crate) enum Event {
     /// The runtime waits for an invocation.
     Ready,
-    /// The invocation in flight has its outcome.
-    Answered(Outcome),
+    /// The answer of the invocation in flight has begun.
+    Begun(Box<Begun>),
+    /// The invocation in flight has its answer, or the end of it.
+    Answered(Result<Bytes, Failure>),
     /// The runtime reported that it cannot start.
     InitFailed(Failure),
     /// The bootstrap ended.
@@ -106,7 +110,8 @@ impl Sandbox {
             };
             match protocol.take(call) {
                 Some(protocol::Event::Ready) => return Event::Ready,
-                Some(protocol::Event::Answered(outcome)) => return Event::Answered(outcome),
+                Some(protocol::Event::Begun(begun)) => return Event::Begun(begun),
+                Some(protocol::Event::Answered(result)) => return Event::Answered(result),
                 Some(protocol::Event::InitFailed(failure)) => return Event::InitFailed(failure),
                 None => {}
             }

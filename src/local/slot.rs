@@ -7,6 +7,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
+use bytes::Bytes;
 use rustix::process::Signal;
 use tokio::{
     sync::mpsc,
@@ -14,7 +15,8 @@ use tokio::{
 };
 
 use crate::local::{
-    invocation::{Failure, Outcome, Queued},
+    failure::Failure,
+    invocation::{Caller, Queued},
     log::Log,
     options::Function,
     protocol::Handover,
@@ -65,7 +67,7 @@ impl Slot {
         }
         while let Some(queued) = self.next(invocations).await {
             // A browser whose user reloads has hung up on what still waits; Lambda, which queues nothing, never saw it.
-            if !queued.caller.is_closed() {
+            if !queued.caller.has_gone() {
                 self.invoke(queued).await;
             }
         }
@@ -157,7 +159,10 @@ impl Slot {
     }
 
     async fn invoke(&mut self, queued: Queued) {
-        let Queued { invocation, caller } = queued;
+        let Queued {
+            invocation,
+            mut caller,
+        } = queued;
         let id = invocation.request_id.clone();
         let timeout = self.function.timeout;
         let begun = Instant::now();
@@ -171,11 +176,18 @@ impl Slot {
         };
         self.log.line(report::start(&id));
 
-        let result = match self.answer(handover, deadline).await {
-            Ok(outcome) => {
+        let result = match self.answer(handover, deadline, &mut caller).await {
+            Ok(answer) => {
+                if let (true, Err(failure)) = (caller.has_begun(), &answer) {
+                    self.log.note(format_args!(
+                        "{id}: the streamed answer broke off with {}: {}",
+                        failure.error_type,
+                        failure.excerpt()
+                    ));
+                }
                 // As in Lambda the caller has its answer at once, and the invocation lasts until the runtime asks
-                // for the next. A caller who has gone does not matter.
-                let _ = caller.send(outcome);
+                // for the next.
+                caller.finish(answer);
                 match &mut self.sandbox {
                     Some(sandbox) => ready(sandbox, deadline).await,
                     None => Ok(()),
@@ -187,7 +199,7 @@ impl Slot {
                     Broken::Exited(status) => report::exited(&id, *status),
                     Broken::Init(failure) => failure.clone(),
                 };
-                let _ = caller.send(Outcome::Failure(failure));
+                caller.finish(Err(failure));
                 Err(broken)
             }
         };
@@ -216,12 +228,13 @@ impl Slot {
         self.log.line(report.line());
     }
 
-    /// Hands the invocation to the runtime and waits for its word.
+    /// Hands the invocation to the runtime and waits for its last word; of a stream the caller gets the begin.
     async fn answer(
         &mut self,
         mut handover: Handover,
         deadline: Instant,
-    ) -> Result<Outcome, Broken> {
+        caller: &mut Caller,
+    ) -> Result<Result<Bytes, Failure>, Broken> {
         if self.sandbox.is_none() {
             self.init(deadline, Phase::Invoke).await?;
         }
@@ -239,7 +252,8 @@ impl Slot {
         }
         loop {
             match timeout_at(deadline, sandbox.event()).await {
-                Ok(Event::Answered(outcome)) => return Ok(outcome),
+                Ok(Event::Answered(result)) => return Ok(result),
+                Ok(Event::Begun(begun)) => caller.begin(begun.streamed, begun.control),
                 Ok(Event::Ready) => {}
                 Ok(Event::InitFailed(failure)) => return Err(Broken::Init(failure)),
                 Ok(Event::Exited(status)) => return Err(Broken::Exited(status)),
@@ -284,7 +298,7 @@ impl Slot {
 async fn ready(sandbox: &mut Sandbox, until: Instant) -> Result<(), Broken> {
     while !sandbox.is_ready() {
         match timeout_at(until, sandbox.event()).await {
-            Ok(Event::Ready | Event::Answered(_)) => {}
+            Ok(Event::Ready | Event::Begun(_) | Event::Answered(_)) => {}
             Ok(Event::InitFailed(failure)) => return Err(Broken::Init(failure)),
             Ok(Event::Exited(status)) => return Err(Broken::Exited(status)),
             Err(_) => return Err(Broken::TimedOut),
@@ -298,7 +312,7 @@ mod tests {
     use std::path::PathBuf;
 
     use super::*;
-    use crate::local::invocation::{Ids, Invocation, Queue};
+    use crate::local::invocation::{Ids, Invocation, Outcome, Queue};
 
     #[derive(Clone)]
     struct Written(std::sync::mpsc::Sender<Vec<u8>>);

@@ -4,10 +4,12 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use bytes::Bytes;
 use serde_json::{Map, Value};
 
-use crate::local::invocation::{Form, Response};
+use crate::local::{
+    failure::Failure, gateway::prelude::Prelude, invocation::Streamed, stream::Stream,
+};
 
-/// What separates the prelude of a streamed answer from its body.
-const PRELUDE_END: [u8; 8] = [0; 8];
+/// The media type of a stream that begins with a prelude.
+const HTTP_INTEGRATION: &str = "application/vnd.awslambda.http-integration-response";
 
 /// Headers of one connection; that of the client is not the function's to speak about.
 const HOP_BY_HOP: [&str; 8] = [
@@ -25,21 +27,70 @@ const HOP_BY_HOP: [&str; 8] = [
 pub(crate) struct Answer {
     pub(crate) status: StatusCode,
     pub(crate) headers: HeaderMap,
-    pub(crate) body: Bytes,
+    pub(crate) body: Content,
     /// What was left out, in words for the log.
     pub(crate) warnings: Vec<String>,
 }
 
-/// Reads the answer; an error says what is wrong with it and what would be right.
-pub(crate) fn decode(response: &Response) -> Result<Answer, String> {
-    match &response.form {
-        Form::Buffered => buffered(&response.body),
-        Form::Prelude => streamed(&response.body),
-        Form::Raw { content_type } => Ok(content(content_type.clone(), response.body.clone())),
-    }
+#[derive(Debug)]
+pub(crate) enum Content {
+    Whole(Bytes),
+    Stream(Stream),
 }
 
-fn buffered(whole: &Bytes) -> Result<Answer, String> {
+/// Waits for the beginning of a streamed answer and reads it: the prelude where there is one, and else the first chunk,
+/// so that a failure before that can still be answered with a 502.
+pub(crate) async fn open(streamed: Streamed) -> Result<Answer, String> {
+    let Streamed {
+        content_type,
+        mut stream,
+    } = streamed;
+    let failed = |failure: Failure| {
+        format!(
+            "the function failed with {} before the beginning of its stream was complete: {}",
+            failure.error_type,
+            failure.excerpt()
+        )
+    };
+    if !has_prelude(&content_type) {
+        stream.begin().await.map_err(failed)?;
+        return Ok(content(content_type, Content::Stream(stream)));
+    }
+    let mut prelude = Prelude::default();
+    while let Some(chunk) = stream.next().await.transpose().map_err(failed)? {
+        if let Some((json, rest)) = prelude.take(&chunk).map_err(|error| error.reason())? {
+            stream.put_back(rest);
+            return explicit(&object_of(&json)?, Content::Stream(stream));
+        }
+    }
+    Err(format!(
+        "the stream has no prelude: JSON with statusCode, then 8 NUL bytes, then the body; it begins with {:?}",
+        beginning(prelude.beginning())
+    ))
+}
+
+fn has_prelude(content_type: &HeaderValue) -> bool {
+    let media_type = content_type
+        .as_bytes()
+        .split(|&byte| byte == b';')
+        .next()
+        .unwrap_or_default();
+    media_type
+        .trim_ascii()
+        .eq_ignore_ascii_case(HTTP_INTEGRATION.as_bytes())
+}
+
+fn object_of(prelude: &[u8]) -> Result<Map<String, Value>, String> {
+    serde_json::from_slice(prelude).map_err(|error| {
+        format!(
+            "the prelude of the stream is not a JSON object ({error}): {:?}",
+            beginning(prelude)
+        )
+    })
+}
+
+/// Reads an answer that is whole; an error says what is wrong with it and what would be right.
+pub(crate) fn decode(whole: &Bytes) -> Result<Answer, String> {
     let value: Value = serde_json::from_slice(whole).map_err(|error| {
         format!(
             "the answer is not JSON ({error}); it begins with {:?}",
@@ -49,7 +100,7 @@ fn buffered(whole: &Bytes) -> Result<Answer, String> {
     match value {
         Value::Object(mut answer) if answer.contains_key("statusCode") => {
             let body = body(&mut answer)?;
-            explicit(&answer, body)
+            explicit(&answer, Content::Whole(body))
         }
         // No statusCode: the value itself is the content, a string without its quotes.
         Value::String(text) => Ok(inferred(Bytes::from(text))),
@@ -58,32 +109,19 @@ fn buffered(whole: &Bytes) -> Result<Answer, String> {
 }
 
 fn inferred(body: Bytes) -> Answer {
-    content(HeaderValue::from_static("application/json"), body)
+    content(
+        HeaderValue::from_static("application/json"),
+        Content::Whole(body),
+    )
 }
 
-fn content(content_type: HeaderValue, body: Bytes) -> Answer {
+fn content(content_type: HeaderValue, body: Content) -> Answer {
     Answer {
         status: StatusCode::OK,
         headers: HeaderMap::from_iter([(header::CONTENT_TYPE, content_type)]),
         body,
         warnings: Vec::new(),
     }
-}
-
-fn streamed(body: &Bytes) -> Result<Answer, String> {
-    let end = body
-        .windows(PRELUDE_END.len())
-        .position(|window| window == PRELUDE_END)
-        .ok_or(
-            "the stream has no prelude: JSON with statusCode, then 8 NUL bytes, then the body",
-        )?;
-    let prelude: Map<String, Value> = serde_json::from_slice(&body[..end]).map_err(|error| {
-        format!(
-            "the prelude of the stream is not a JSON object ({error}): {:?}",
-            beginning(&body[..end])
-        )
-    })?;
-    explicit(&prelude, body.slice(end + PRELUDE_END.len()..))
 }
 
 fn body(answer: &mut Map<String, Value>) -> Result<Bytes, String> {
@@ -115,7 +153,7 @@ fn body(answer: &mut Map<String, Value>) -> Result<Bytes, String> {
     }
 }
 
-fn explicit(answer: &Map<String, Value>, body: Bytes) -> Result<Answer, String> {
+fn explicit(answer: &Map<String, Value>, body: Content) -> Result<Answer, String> {
     let mut warnings = Vec::new();
     let mut headers = HeaderMap::new();
     for (name, value) in object(answer, "headers")?.into_iter().flatten() {
@@ -224,12 +262,17 @@ fn beginning(bytes: &[u8]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::local::stream;
 
     fn answer(json: &str) -> Result<Answer, String> {
-        decode(&Response {
-            body: Bytes::copy_from_slice(json.as_bytes()),
-            form: Form::Buffered,
-        })
+        decode(&Bytes::copy_from_slice(json.as_bytes()))
+    }
+
+    fn whole(answer: &Answer) -> &[u8] {
+        match &answer.body {
+            Content::Whole(bytes) => bytes,
+            Content::Stream(_) => panic!("a stream"),
+        }
     }
 
     fn all<'a>(answer: &'a Answer, name: &str) -> Vec<&'a [u8]> {
@@ -253,7 +296,7 @@ mod tests {
             all(&answer, "set-cookie"),
             [b"a=1; Path=/".as_slice(), b"b=2"]
         );
-        assert_eq!(answer.body, "hé");
+        assert_eq!(whole(&answer), "hé".as_bytes());
         assert!(answer.warnings.is_empty());
     }
 
@@ -267,7 +310,7 @@ mod tests {
         ] {
             let answer = answer(json).unwrap();
             assert_eq!(
-                (answer.status, &answer.body[..]),
+                (answer.status, whole(&answer)),
                 (StatusCode::OK, content.as_bytes())
             );
             assert_eq!(all(&answer, "content-type"), [b"application/json"]);
@@ -280,7 +323,9 @@ mod tests {
         for json in [json, r#"{"statusCode":204}"#] {
             let answer = answer(json).unwrap();
             assert!(
-                answer.headers.is_empty() && answer.body.is_empty() && answer.warnings.is_empty()
+                answer.headers.is_empty()
+                    && whole(&answer).is_empty()
+                    && answer.warnings.is_empty()
             );
         }
     }
@@ -341,23 +386,70 @@ mod tests {
         assert_eq!(answer.warnings.len(), 3);
     }
 
-    #[test]
-    fn a_stream_has_its_prelude_first() {
-        let stream = |body: &'static [u8]| {
-            decode(&Response {
-                body: Bytes::from_static(body),
-                form: Form::Prelude,
-            })
+    /// What the gateway makes of a stream of these chunks, and the body that comes after.
+    async fn opened(
+        content_type: &'static str,
+        chunks: &[&'static [u8]],
+        end: Result<(), Failure>,
+    ) -> Result<(Answer, Vec<u8>), String> {
+        let (mut writer, control, stream) = stream::channel();
+        let streamed = Streamed {
+            content_type: HeaderValue::from_static(content_type),
+            stream,
         };
-        let answer =
-            stream(b"{\"statusCode\":418,\"cookies\":[\"a=1\"]}\0\0\0\0\0\0\0\0\xff\0body")
-                .unwrap();
+        let write = async move {
+            for chunk in chunks {
+                writer.write(Bytes::from_static(chunk)).await;
+            }
+            control.end(end);
+        };
+        let read = async {
+            let mut answer = open(streamed).await?;
+            let mut body = Vec::new();
+            if let Content::Stream(stream) = &mut answer.body {
+                while let Some(Ok(chunk)) = stream.next().await {
+                    body.extend_from_slice(&chunk);
+                }
+            }
+            Ok((answer, body))
+        };
+        tokio::join!(write, read).1
+    }
+
+    #[tokio::test]
+    async fn a_stream_has_its_prelude_first() {
+        let media_type = "Application/vnd.awslambda.http-integration-response; charset=utf-8";
+        let chunks: [&[u8]; 3] = [
+            b"{\"statusCode\":418,\"cookies\":[\"a=1\"]}\0\0\0",
+            b"\0\0\0\0\0\xff\0bo",
+            b"dy",
+        ];
+        let (answer, body) = opened(media_type, &chunks, Ok(())).await.unwrap();
         assert_eq!(answer.status, 418);
-        assert_eq!(answer.body, b"\xff\0body".as_slice());
-        assert!(
-            stream(b"{\"statusCode\":418}")
-                .unwrap_err()
-                .contains("8 NUL bytes")
-        );
+        assert_eq!(all(&answer, "set-cookie"), [b"a=1"]);
+        assert_eq!(body, b"\xff\0body");
+
+        let failure = || Err(Failure::new("Function.Broken", "so"));
+        let cases: [(&[&[u8]], _, &str); 5] = [
+            (&[b"{\"statusCode\":418}"], Ok(()), "8 NUL bytes"),
+            (&[], Ok(()), "8 NUL bytes"),
+            (&[b"<html>\0\0\0\0\0\0\0\0"], Ok(()), "not a JSON object"),
+            (&[b"{}\0\0\0\0\0\0\0\0"], Ok(()), "statusCode is null"),
+            (&[b"{"], failure(), "failed with Function.Broken"),
+        ];
+        for (chunks, end, reason) in cases {
+            let error = opened(media_type, chunks, end).await.unwrap_err();
+            assert!(error.contains(reason), "{error}");
+        }
+    }
+
+    #[tokio::test]
+    async fn another_stream_is_nothing_but_the_body() {
+        let (answer, body) = opened("text/csv", &[b"a", b"b"], Ok(())).await.unwrap();
+        assert_eq!(all(&answer, "content-type"), [b"text/csv"]);
+        assert_eq!(body, b"ab");
+        let failure = Failure::new("Function.Broken", "so");
+        let error = opened("text/csv", &[], Err(failure)).await.unwrap_err();
+        assert!(error.contains("failed with Function.Broken"), "{error}");
     }
 }

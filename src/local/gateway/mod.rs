@@ -2,6 +2,7 @@
 
 mod answer;
 mod event;
+mod prelude;
 
 use std::{net::SocketAddr, time::SystemTime};
 
@@ -11,11 +12,12 @@ use axum::{
     http::{HeaderName, HeaderValue, Method, StatusCode, header},
     response::{IntoResponse, Response},
 };
+use bytes::Bytes;
 
 use crate::local::{
     Front,
     body::{self, Collected, PAYLOAD_LIMIT},
-    gateway::answer::Answer,
+    gateway::answer::{Answer, Content},
     invocation::{Ids, Invocation, Outcome},
 };
 
@@ -41,7 +43,7 @@ pub(crate) async fn handle(
         return message(StatusCode::BAD_REQUEST, "more than one Host header");
     }
     let bytes = match body::collect(body, PAYLOAD_LIMIT).await {
-        Ok(Collected::Whole { bytes, .. }) => bytes,
+        Ok(Collected::Whole(bytes)) => bytes,
         Ok(Collected::TooLarge { size }) => return too_large(&front, size),
         // The client broke off; there is nobody to read this.
         Err(_) => return message(StatusCode::BAD_REQUEST, "the request's body broke off"),
@@ -79,7 +81,8 @@ pub(crate) async fn handle(
             failure.error_type,
             failure.excerpt()
         )),
-        Some(Outcome::Response(response)) => answer::decode(&response),
+        Some(Outcome::Response(whole)) => answer::decode(&whole),
+        Some(Outcome::Stream(streamed)) => answer::open(streamed).await,
     };
     match result {
         Ok(answer) => {
@@ -101,7 +104,7 @@ fn respond(method: &Method, answer: Answer) -> Response {
     let Answer {
         status,
         mut headers,
-        body: bytes,
+        body: content,
         ..
     } = answer;
     // The server sets Content-Length from the body that is really sent. The function's own word is kept only where it
@@ -110,13 +113,20 @@ fn respond(method: &Method, answer: Answer) -> Response {
     let has_body = *method != Method::HEAD
         && status != StatusCode::NO_CONTENT
         && status != StatusCode::NOT_MODIFIED;
-    if !bytes.is_empty() {
+    let (bytes, stream) = match content {
+        Content::Whole(bytes) => (bytes, None),
+        // Where it is not sent it is dropped, and the function's chunks go nowhere.
+        Content::Stream(stream) => (Bytes::new(), has_body.then_some(stream)),
+    };
+    if !bytes.is_empty() || stream.is_some() {
         headers
             .entry(header::CONTENT_TYPE)
             .or_insert(HeaderValue::from_static("application/json"));
     }
     let mut body = Body::empty();
-    if *method == Method::HEAD && bytes.is_empty() {
+    if let Some(stream) = stream {
+        body = Body::new(stream);
+    } else if *method == Method::HEAD && bytes.is_empty() {
         if let Some(length) = length.filter(is_number) {
             headers.insert(header::CONTENT_LENGTH, length);
         }
