@@ -18,6 +18,7 @@ RUN apt-get update \
         git \
         libc6-dev \
         make \
+        php-symfony-http-foundation \
         php8.4-cli \
         php8.4-curl \
         php8.4-fpm \

@@ -10,7 +10,7 @@ in_test = IMAGE=php-fpm-lambda-test:$(PHP) layer-build/in-toolchain
 ARCH = $(subst aarch64,arm64,$(shell uname -m))
 
 .PHONY: help serve layer image prime publish test test-php test-all check bench fmt clean
-.PHONY: image-base image-toolchain image-test image-layers image-aws image-publish image-snapshot
+.PHONY: image-base image-toolchain image-test image-layers image-aws image-publish image-browser image-snapshot
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1  \t/p' $(MAKEFILE_LIST)
@@ -47,6 +47,7 @@ test: image-test layer ## run every test
 	$(in_test) env PHP=/opt/bin/php PHP_FPM=/opt/bin/php-fpm PRIME_OPCACHE=/opt/bin/prime-opcache tests/prime.sh
 	PHP=$(PHP) tests/layer.sh
 	PHP=$(PHP) tests/serve.sh
+	PHP=$(PHP) tests/browser.sh
 	tests/publish.sh
 	PHP=$(PHP) tests/snapshot.sh
 
@@ -105,3 +106,7 @@ image-publish: image-aws
 # CRIU, which takes the snapshot of tests/snapshot.sh
 image-snapshot: image-toolchain
 	docker build --tag php-fpm-lambda-snapshot tests/snapshot
+
+# Chromium, which tests/browser.sh alone needs
+image-browser: image-base
+	docker build --build-arg BASE=php-fpm-lambda-base --tag php-fpm-lambda-browser tests/browser

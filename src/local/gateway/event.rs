@@ -7,6 +7,13 @@ use serde::Serialize;
 
 use crate::local::invocation::Ids;
 
+/// The function's domain name, in the form that Function URLs have: a bootstrap may stream only to these. It leads to this
+/// machine (RFC 6761 section 6.3).
+const DOMAIN_NAME: &str = "local.lambda-url.localhost";
+
+/// The first label of [`DOMAIN_NAME`].
+const API_ID: &str = "local";
+
 /// Headers of the connection between client and gateway, which ends here; those that begin with `proxy-` are as well.
 const HOP_BY_HOP: [&str; 7] = [
     "connection",
@@ -52,8 +59,8 @@ struct Event<'a> {
 struct RequestContext<'a> {
     account_id: &'static str,
     api_id: &'static str,
-    domain_name: &'a str,
-    domain_prefix: &'a str,
+    domain_name: &'static str,
+    domain_prefix: &'static str,
     http: Http<'a>,
     request_id: &'a str,
     route_key: &'static str,
@@ -84,7 +91,6 @@ pub(crate) fn encode(source: &Source<'_>) -> Vec<u8> {
     let host = headers
         .get(header::HOST)
         .and_then(|host| host.to_str().ok());
-    let domain = host.map_or("localhost", |host| split_port(host).0);
     let query = uri.query().unwrap_or_default();
     let body = match source.body {
         [] => None,
@@ -107,9 +113,9 @@ pub(crate) fn encode(source: &Source<'_>) -> Vec<u8> {
         query_string_parameters: parameters(query),
         request_context: RequestContext {
             account_id: "anonymous",
-            api_id: "local",
-            domain_name: domain,
-            domain_prefix: domain.split('.').next().unwrap_or(domain),
+            api_id: API_ID,
+            domain_name: DOMAIN_NAME,
+            domain_prefix: API_ID,
             http: Http {
                 method: method.as_str(),
                 path: uri.path(),
@@ -324,8 +330,8 @@ mod tests {
             "requestContext": {
                 "accountId": "anonymous",
                 "apiId": "local",
-                "domainName": "localhost",
-                "domainPrefix": "localhost",
+                "domainName": "local.lambda-url.localhost",
+                "domainPrefix": "local",
                 "http": {
                     "method": "GET",
                     "path": "/a%2Fb/%C3%A9",
