@@ -24,6 +24,13 @@ pub struct Client {
 }
 
 impl Client {
+    /// Connects and waits until the worker has answered a ping: one that has been asked nothing hangs up after five seconds.
+    pub fn ready(socket: &Path) -> Client {
+        let mut client = Client::connect(socket);
+        client.round_trip(&ping());
+        client
+    }
+
     pub fn connect(socket: &Path) -> Client {
         let stream = UnixStream::connect(socket).expect("the socket listens");
         stream.set_read_timeout(Some(PATIENCE)).expect("not zero");

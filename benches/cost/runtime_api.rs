@@ -127,22 +127,19 @@ impl RuntimeApi {
 
     /// So many invocations, one to whichever slot asks, until all are answered and all slots wait again.
     pub fn serve(&mut self, event: &[u8], count: usize) {
-        self.write_invocation(event);
         let slots = self.waiting.len();
         let (mut handed_out, mut answered) = (0, 0);
-        while handed_out < count && !self.waiting.is_empty() {
-            self.hand_out();
-            handed_out += 1;
-        }
         while answered < count {
+            while handed_out < count && !self.waiting.is_empty() {
+                // each with a deadline of its own
+                self.write_invocation(event);
+                self.hand_out();
+                handed_out += 1;
+            }
             let (connection, call) = self.call();
             let head = self.reader.head(&call);
             if is_next(head) {
                 self.waiting.push(connection);
-                if handed_out < count {
-                    self.hand_out();
-                    handed_out += 1;
-                }
                 continue;
             }
             assert!(is_response(head), "{head}");

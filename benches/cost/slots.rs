@@ -19,7 +19,7 @@ const SLOTS: [usize; 3] = [1, 4, 16];
 const ROUNDS: usize = 5;
 
 /// Invocations in each round; a slot that has answered gets the next one at once.
-const COUNT: usize = 1500;
+const COUNT: usize = 1000;
 
 /// Medians of the rounds.
 #[derive(Serialize)]
@@ -52,7 +52,7 @@ fn compare(setup: &Setup, slots: usize) -> Row {
     let _master = php_fpm.spawn(setup);
     let sockets = php_fpm.sockets.iter();
     let mut clients: Vec<fastcgi::Client> = sockets
-        .map(|socket| fastcgi::Client::connect(socket))
+        .map(|socket| fastcgi::Client::ready(socket))
         .collect();
     assert_eq!(clients.len(), slots, "a pool for each slot");
     let request = fastcgi::request_of(&hello.event, &setup.task_root);

@@ -120,7 +120,7 @@ impl Ways {
         let master = php_fpm.spawn(setup);
         Ways {
             bootstrap,
-            fastcgi: fastcgi::Client::connect(php_fpm.socket()),
+            fastcgi: fastcgi::Client::ready(php_fpm.socket()),
             _master: master,
             _php_fpm: php_fpm,
         }
