@@ -16,7 +16,8 @@ use crate::local::{
     failure::Failure,
     invocation::Streamed,
     log::Log,
-    protocol::{Begun, Call, Handover, Named, Refusal},
+    protocol::{Begun, Call, Handover, Named},
+    refusal::Refusal,
     stream,
 };
 
@@ -181,8 +182,7 @@ async fn init_error(State(api): State<Api>, request: Request) -> HttpResponse {
 
 async fn restore() -> HttpResponse {
     let message =
-        "lambda-local does not take snapshots: AWS_LAMBDA_INITIALIZATION_TYPE is on-demand"
-            .to_owned();
+        "there is no snapshot: AWS_LAMBDA_INITIALIZATION_TYPE is not snap-start".to_owned();
     Refusal {
         status: StatusCode::NOT_FOUND,
         error_type: "NotSupported",
@@ -395,29 +395,11 @@ fn is_error_type(text: &str) -> bool {
 
 fn accepted(result: Result<(), Refusal>) -> HttpResponse {
     match result {
-        Ok(()) => (StatusCode::ACCEPTED, json(), r#"{"status":"OK"}"#).into_response(),
-        Err(refusal) => refusal.into_response(),
-    }
-}
-
-fn json() -> [(HeaderName, &'static str); 1] {
-    [(CONTENT_TYPE, "application/json")]
-}
-
-impl Refusal {
-    fn truncated() -> Self {
-        Self {
-            status: StatusCode::BAD_REQUEST,
-            error_type: "TruncatedHTTPRequest",
-            message: "HTTP request detected as truncated".to_owned(),
+        Ok(()) => {
+            let json = [(CONTENT_TYPE, "application/json")];
+            (StatusCode::ACCEPTED, json, r#"{"status":"OK"}"#).into_response()
         }
-    }
-}
-
-impl IntoResponse for Refusal {
-    fn into_response(self) -> HttpResponse {
-        let body = Failure::new(self.error_type, &self.message).body;
-        (self.status, json(), body).into_response()
+        Err(refusal) => refusal.into_response(),
     }
 }
 

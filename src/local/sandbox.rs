@@ -12,17 +12,16 @@ use std::{
 };
 
 use axum::serve::ListenerExt;
-use bytes::Bytes;
 use tokio::{net::TcpListener, sync::mpsc, task::AbortHandle, time::timeout};
 
 use crate::local::{
     failure::Failure,
     invocation,
     log::Log,
-    options::Function,
+    options::{Function, Initialization},
     output::Output,
     process::Process,
-    protocol::{self, Begun, Call, Handover, Protocol},
+    protocol::{self, Call, Handover, Protocol},
     runtime_api,
 };
 
@@ -40,14 +39,8 @@ pub(crate) struct Sandbox {
 /// What happens in a sandbox.
 #[derive(Debug)]
 pub(crate) enum Event {
-    /// The runtime waits for an invocation.
-    Ready,
-    /// The answer of the invocation in flight has begun.
-    Begun(Box<Begun>),
-    /// The invocation in flight has its answer, or the end of it.
-    Answered(Result<Bytes, Failure>),
-    /// The runtime reported that it cannot start.
-    InitFailed(Failure),
+    /// The runtime made a call.
+    Called(protocol::Event),
     /// The bootstrap ended.
     Exited(ExitStatus),
 }
@@ -84,7 +77,7 @@ impl Sandbox {
         Ok(Self {
             process,
             output,
-            protocol: Protocol::default(),
+            protocol: Protocol::new(function.initialization.concurrency()),
             calls,
             server,
         })
@@ -108,12 +101,8 @@ impl Sandbox {
                     Err(end) => return end,
                 },
             };
-            match protocol.take(call) {
-                Some(protocol::Event::Ready) => return Event::Ready,
-                Some(protocol::Event::Begun(begun)) => return Event::Begun(begun),
-                Some(protocol::Event::Answered(result)) => return Event::Answered(result),
-                Some(protocol::Event::InitFailed(failure)) => return Event::InitFailed(failure),
-                None => {}
+            if let Some(event) = protocol.take(call) {
+                return Event::Called(event);
             }
         }
     }
@@ -123,9 +112,14 @@ impl Sandbox {
         self.protocol.is_ready()
     }
 
-    /// Gives the runtime an invocation; it comes back when the runtime has gone from `/next`.
-    pub(crate) fn hand_over(&mut self, handover: Handover) -> Option<Handover> {
-        self.protocol.hand_over(handover)
+    /// Gives the runtime an invocation, now or with its next call of `/next`.
+    pub(crate) fn hand_over(&mut self, handover: Handover) {
+        self.protocol.hand_over(handover);
+    }
+
+    /// The deadline of an invocation is over: an answer that still comes is refused.
+    pub(crate) fn time_out(&mut self, request_id: &str) {
+        self.protocol.time_out(request_id);
     }
 
     /// Hands on what was written up to now, so that it stands before the lines that end an invocation.
@@ -161,7 +155,6 @@ impl Sandbox {
 impl Drop for Sandbox {
     /// Whoever has the sandbox answers for its end, a future that is dropped in the middle of [`Sandbox::leave`] too.
     fn drop(&mut self) {
-        self.protocol.time_out();
         self.process.kill_all();
         // Only now has everybody written what they will.
         self.output.finish();
@@ -182,7 +175,8 @@ async fn call_or_end(
             // waitpid fails for a child that somebody else has waited for, and nothing here does.
             Err(error) => {
                 let message = format!("cannot wait for the bootstrap: {error}");
-                Event::InitFailed(Failure::new("Runtime.Unknown", &message))
+                let failure = Failure::new("Runtime.Unknown", &message);
+                Event::Called(protocol::Event::InitFailed(failure))
             }
         }),
     }
@@ -206,7 +200,10 @@ fn environment(function: &Function) -> Vec<(String, String)> {
             "AWS_LAMBDA_LOG_GROUP_NAME",
             "/aws/lambda/function".to_owned(),
         ),
-        ("AWS_LAMBDA_INITIALIZATION_TYPE", "on-demand".to_owned()),
+        (
+            "AWS_LAMBDA_INITIALIZATION_TYPE",
+            function.initialization.name().to_owned(),
+        ),
         ("AWS_REGION", "us-east-1".to_owned()),
         ("AWS_DEFAULT_REGION", "us-east-1".to_owned()),
         ("TZ", ":UTC".to_owned()),
@@ -220,8 +217,18 @@ fn environment(function: &Function) -> Vec<(String, String)> {
             ),
         ),
     ];
+    let managed = match function.initialization {
+        Initialization::ManagedInstances { concurrency } => vec![
+            ("AWS_LAMBDA_MAX_CONCURRENCY", concurrency.to_string()),
+            // The only log format that they have
+            // (docs.aws.amazon.com/lambda/latest/dg/monitoring-cloudwatchlogs-logformat.html).
+            ("AWS_LAMBDA_LOG_FORMAT", "JSON".to_owned()),
+        ],
+        Initialization::OnDemand => Vec::new(),
+    };
     lambda
         .into_iter()
+        .chain(managed)
         .map(|(key, value)| (key.to_owned(), value))
         .chain(function.env.iter().cloned())
         .collect()

@@ -192,6 +192,7 @@ fn options(folder: &Path) -> Options {
         handler: "public/index.php".into(),
         timeout: 60,
         memory: 512,
+        concurrency: None,
         env: vec![("MY_NAME".into(), "value".into())],
         function_dir: folder.into(),
     }
@@ -1134,7 +1135,7 @@ time.sleep(1000)
             ),
             (
                 &["--env", "AWS_LAMBDA_MAX_CONCURRENCY=2", path],
-                "one event at a time",
+                "choose it with --concurrency",
             ),
         ];
         for (arguments, message) in cases {

@@ -13,6 +13,7 @@ mod emulator;
 mod init;
 mod lambda;
 mod local;
+mod local_concurrency;
 mod local_streaming;
 mod logs;
 mod mapping;
