@@ -5,26 +5,25 @@
 
 use std::{
     future::Future,
-    io, mem,
-    os::unix::process::ExitStatusExt,
-    process::ExitStatus,
+    mem,
     time::{Duration, SystemTime},
 };
 
 use bytes::Bytes;
-use rustix::process::Signal;
 use tokio::{
     sync::mpsc,
     time::{Instant, timeout_at},
 };
 
 use crate::local::{
+    broken::Broken,
     failure::Failure,
+    init,
     invocation::{Caller, Queued},
     log::Log,
     options::{Function, Initialization},
     protocol::{self, Handover},
-    report::{self, Phase, Report, Status},
+    report::{self, Cold, Phase, Report, Status},
     sandbox::{Event, Sandbox},
 };
 
@@ -34,8 +33,8 @@ pub(crate) struct Environment {
     sandbox: Option<Sandbox>,
     /// Oldest first; their deadlines are in the same order.
     flights: Vec<Flight>,
-    /// Of a successful first init; reported with the first invocation.
-    init_duration: Option<Duration>,
+    /// Reported with the first invocation.
+    cold: Option<Cold>,
     /// Most memory of the present sandbox, in bytes.
     memory_used: u64,
 }
@@ -47,14 +46,6 @@ struct Flight {
     begun: Instant,
     /// The caller has its answer; the runtime has not asked for the next invocation yet.
     is_answered: bool,
-}
-
-/// Why an invocation has no answer of the function's.
-enum Broken {
-    TimedOut,
-    Exited(ExitStatus),
-    /// The sandbox could not be made ready: by the function's word, or because it cannot be started.
-    Init(Failure),
 }
 
 /// What the loop waits for.
@@ -70,7 +61,7 @@ impl Environment {
             log,
             sandbox: None,
             flights: Vec::new(),
-            init_duration: None,
+            cold: None,
             memory_used: 0,
         }
     }
@@ -78,16 +69,9 @@ impl Environment {
     /// Init, then invocations, until the queue ends. When the future is dropped, call [`Environment::stop`]; a sandbox
     /// that is being ended at that moment is killed there and then.
     pub(crate) async fn serve(&mut self, invocations: &mut mpsc::UnboundedReceiver<Queued>) {
-        let begun = Instant::now();
         // A failure is in the log; the next invocation tries again and tells its caller.
-        if self
-            .init(begun + self.function.init_limit, Phase::Init)
-            .await
-            .is_ok()
-            && self.function.initialization == Initialization::OnDemand
-        {
-            self.init_duration = Some(begun.elapsed());
-        }
+        let until = Instant::now() + self.function.init_limit;
+        self.cold = self.init(until, Phase::Init).await.ok().flatten();
         loop {
             let deadline = self
                 .flights
@@ -116,60 +100,6 @@ impl Environment {
         if let Some(sandbox) = self.sandbox.take() {
             sandbox.kill();
         }
-    }
-
-    /// Starts a sandbox and waits until it is ready; kills it when it is not in time.
-    async fn init(&mut self, until: Instant, phase: Phase) -> Result<(), Broken> {
-        let begun = Instant::now();
-        self.memory_used = 0;
-        let result = self.start(until).await;
-        if let Err(broken) = &result {
-            // Before the words on it: what the bootstrap wrote last is mostly the reason.
-            match (broken, self.sandbox.take()) {
-                (Broken::Init(_), Some(sandbox)) => sandbox.leave().await,
-                (_, Some(sandbox)) => sandbox.kill(),
-                (_, None) => {}
-            }
-            let status = match broken {
-                Broken::TimedOut => {
-                    self.log.note("init failed: the bootstrap did not ask for /runtime/invocation/next in time");
-                    Status::Timeout
-                }
-                Broken::Exited(status) => {
-                    self.log
-                        .note(format_args!("init failed: the bootstrap ended ({status})"));
-                    Status::Error {
-                        error_type: "Runtime.ExitError".to_owned(),
-                    }
-                }
-                Broken::Init(failure) => {
-                    self.log
-                        .note(format_args!("init failed: {}", failure.excerpt()));
-                    Status::Error {
-                        error_type: failure.error_type.clone(),
-                    }
-                }
-            };
-            self.log
-                .line(report::init_report(begun.elapsed(), phase, &status));
-        }
-        result
-    }
-
-    async fn start(&mut self, until: Instant) -> Result<(), Broken> {
-        let sandbox = Sandbox::start(&self.function, &self.log)
-            .await
-            .map_err(|error| self.not_started(&error))?;
-        // In `self` from now on, so that `stop` finds it when this future is dropped.
-        ready(self.sandbox.insert(sandbox), until).await
-    }
-
-    fn not_started(&self, error: &io::Error) -> Broken {
-        let message = format!(
-            "Error: fork/exec {}: {error}",
-            self.function.bootstrap.display()
-        );
-        Broken::Init(Failure::new("Runtime.InvalidEntrypoint", &message))
     }
 
     /// What happens next in the sandbox, or the next invocation where there is room for it. Cancel-safe, as each branch
@@ -208,6 +138,8 @@ impl Environment {
                     self.land(position);
                 }
             }
+            // Of a runtime that asks for it once more it is refused.
+            Event::Called(protocol::Event::Snapshot) => {}
             Event::Called(protocol::Event::Begun { request_id, begun }) => {
                 if let Some(position) = self.position(&request_id) {
                     let caller = &mut self.flights[position].caller;
@@ -230,6 +162,11 @@ impl Environment {
         }
     }
 
+    fn is_managed(&self) -> bool {
+        let initialization = self.function.initialization;
+        matches!(initialization, Initialization::ManagedInstances { .. })
+    }
+
     fn position(&self, request_id: &str) -> Option<usize> {
         self.flights
             .iter()
@@ -240,8 +177,13 @@ impl Environment {
         let Queued { invocation, caller } = queued;
         let request_id = invocation.request_id.clone();
         let mut is_ready = Ok(());
+        // Whose init is no part of an invocation.
         if self.sandbox.is_none() && self.function.initialization != Initialization::OnDemand {
-            is_ready = self.init_ahead().await;
+            let until = Instant::now() + self.function.init_limit;
+            is_ready = self
+                .init(until, Phase::Init)
+                .await
+                .map(|cold| self.cold = cold);
         }
         self.log.line(report::start(&request_id));
         let begun = Instant::now();
@@ -250,7 +192,7 @@ impl Environment {
             .unwrap_or_default();
         if self.sandbox.is_none() && self.function.initialization == Initialization::OnDemand {
             let deadline = begun + self.function.timeout;
-            is_ready = self.init(deadline, Phase::Invoke).await;
+            is_ready = self.init(deadline, Phase::Invoke).await.map(drop);
         }
         self.flights.push(Flight {
             request_id,
@@ -268,20 +210,10 @@ impl Environment {
         }
     }
 
-    /// The init of a sandbox that is no part of an invocation, though one waits for it.
-    async fn init_ahead(&mut self) -> Result<(), Broken> {
-        let limit = self.function.init_limit;
-        let result = self.init(Instant::now() + limit, Phase::Init).await;
-        result.map_err(|broken| match broken {
-            Broken::TimedOut => {
-                let message = format!(
-                    "Error: Init timed out after {:.2} seconds",
-                    limit.as_secs_f64()
-                );
-                Broken::Init(Failure::new("Sandbox.Timedout", &message))
-            }
-            other => other,
-        })
+    /// Makes the sandbox ready.
+    async fn init(&mut self, until: Instant, phase: Phase) -> Result<Option<Cold>, Broken> {
+        self.memory_used = 0;
+        init::init(&mut self.sandbox, &self.function, &self.log, until, phase).await
     }
 
     fn answered(&mut self, position: usize, result: Result<Bytes, Failure>) {
@@ -297,16 +229,16 @@ impl Environment {
         // As in Lambda the caller has its answer at once, and the invocation lasts until the runtime asks for the next.
         flight.caller.finish(result);
         flight.is_answered = true;
-        if self.function.initialization != Initialization::OnDemand {
+        if self.is_managed() {
             self.land(position);
         }
     }
 
-    /// The oldest invocation has had its time. On demand that ends the sandbox. Managed Instances do not enforce it: the
+    /// The oldest invocation has had its time, which ends the sandbox. Only Managed Instances do not enforce it: the
     /// caller gets the error, the code runs on beside the others, and its late answer is refused
     /// (docs.aws.amazon.com/lambda/latest/dg/lambda-managed-instances-execution-environment.html).
     fn time_out(&mut self) {
-        if self.function.initialization == Initialization::OnDemand {
+        if !self.is_managed() {
             return self.crash(&Broken::TimedOut);
         }
         let mut flight = self.flights.remove(0);
@@ -316,7 +248,7 @@ impl Environment {
         self.fail(&mut flight, &Broken::TimedOut);
         let duration = self.function.timeout;
         self.measure();
-        let status = self.explain(&flight.request_id, &Broken::TimedOut);
+        let status = Broken::TimedOut.explain(&self.log, &flight.request_id, duration);
         self.report(&flight.request_id, duration, Some(status));
     }
 
@@ -339,18 +271,14 @@ impl Environment {
         self.kill();
         for flight in flights {
             let duration = (now - flight.begun).min(self.function.timeout);
-            let status = self.explain(&flight.request_id, broken);
+            let status = broken.explain(&self.log, &flight.request_id, self.function.timeout);
             self.report(&flight.request_id, duration, Some(status));
         }
     }
 
     /// Tells the caller, unless the answer is out already.
     fn fail(&self, flight: &mut Flight, broken: &Broken) {
-        let failure = match broken {
-            Broken::TimedOut => report::timed_out(&flight.request_id, self.function.timeout),
-            Broken::Exited(status) => report::exited(&flight.request_id, *status),
-            Broken::Init(failure) => failure.clone(),
-        };
+        let failure = broken.failure(&flight.request_id, self.function.timeout);
         flight.caller.finish(Err(failure));
     }
 
@@ -369,57 +297,11 @@ impl Environment {
             duration,
             memory_size: self.function.memory,
             memory_used: self.memory_used,
-            init_duration: self.init_duration.take(),
+            cold: self.cold.take(),
             status,
         };
         self.log.line(report.line());
     }
-
-    /// Says in the log why an invocation was broken off.
-    fn explain(&self, id: &str, broken: &Broken) -> Status {
-        match broken {
-            Broken::TimedOut => {
-                self.log.line(report::timed_out_line(
-                    SystemTime::now(),
-                    id,
-                    self.function.timeout,
-                ));
-                Status::Timeout
-            }
-            Broken::Exited(status) => {
-                let failure = report::exited(id, *status);
-                let text =
-                    serde_json::from_slice::<serde_json::Value>(&failure.body).unwrap_or_default();
-                self.log
-                    .line(text["errorMessage"].as_str().unwrap_or_default());
-                self.log.line(failure.error_type.as_str());
-                if status.signal() == Some(Signal::KILL.as_raw()) {
-                    self.log.note("killed by SIGKILL, and not by lambda-local: look for the kernel's out-of-memory killer (dmesg)");
-                }
-                Status::Error {
-                    error_type: failure.error_type,
-                }
-            }
-            Broken::Init(failure) => Status::Error {
-                error_type: failure.error_type.clone(),
-            },
-        }
-    }
-}
-
-/// Waits until the runtime waits for an invocation.
-async fn ready(sandbox: &mut Sandbox, until: Instant) -> Result<(), Broken> {
-    while !sandbox.is_ready() {
-        match timeout_at(until, sandbox.event()).await {
-            Ok(Event::Called(protocol::Event::InitFailed(failure))) => {
-                return Err(Broken::Init(failure));
-            }
-            Ok(Event::Called(_)) => {}
-            Ok(Event::Exited(status)) => return Err(Broken::Exited(status)),
-            Err(_) => return Err(Broken::TimedOut),
-        }
-    }
-    Ok(())
 }
 
 /// What the future comes to, unless the deadline is over before.
@@ -432,7 +314,7 @@ async fn before<T>(deadline: Option<Instant>, future: impl Future<Output = T>) -
 
 #[cfg(test)]
 mod tests {
-    use std::path::PathBuf;
+    use std::{io, path::PathBuf};
 
     use super::*;
     use crate::local::invocation::{Ids, Invocation, Outcome, Queue};
@@ -462,6 +344,7 @@ mod tests {
             handler: String::new(),
             timeout: Duration::from_secs(60),
             init_limit: Duration::from_secs(10),
+            restore_limit: Duration::from_secs(10),
             initialization: Initialization::OnDemand,
             memory: 128,
             env: Vec::new(),

@@ -6,6 +6,7 @@
 //! gateway      HTTP request → payload 2.0 event            invoke_api   the event as it is
 //!  → invocation   an event with its ids, put into the queue
 //!   → environment  takes as many at a time as the function may have: init, deadline, START … REPORT
+//!    → init         a sandbox from its start until the runtime waits; with SnapStart the restore as well
 //!    → sandbox      one bootstrap with a Runtime API of its own, from start to kill
 //!     → runtime_api  /next, /response, /error over HTTP
 //!      → protocol     which call is allowed when (no sockets, no clock)
@@ -19,9 +20,11 @@
 //! runtime's view of the Runtime API cannot hide in code that both use.
 
 mod body;
+mod broken;
 mod environment;
 mod failure;
 mod gateway;
+mod init;
 mod invocation;
 mod invoke_api;
 pub mod log;

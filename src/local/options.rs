@@ -57,6 +57,10 @@ pub struct Options {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1600))]
     pub concurrency: Option<u16>,
 
+    /// Run as with SnapStart: init, /runtime/restore/next where Lambda would take the snapshot, restore, invocations
+    #[arg(long, conflicts_with = "concurrency")]
+    pub snapstart: bool,
+
     /// Environment variable of the function; may be repeated, and wins over most of Lambda's own
     #[arg(long, value_name = "KEY=VALUE", value_parser = key_value)]
     pub env: Vec<(String, String)>,
@@ -93,7 +97,7 @@ fn key_value(argument: &str) -> Result<(String, String), String> {
             "it is lambda-local's own, which recognises the function's processes by it"
         }
         "AWS_LAMBDA_MAX_CONCURRENCY" => "choose it with --concurrency",
-        "AWS_LAMBDA_INITIALIZATION_TYPE" => "it follows from --concurrency",
+        "AWS_LAMBDA_INITIALIZATION_TYPE" => "it follows from --concurrency and --snapstart",
         _ => return Ok((key.to_owned(), value.to_owned())),
     };
     Err(format!("{key} cannot be set: {why}"))
@@ -112,6 +116,9 @@ pub struct Function {
     pub timeout: Duration,
     /// How long init may take before it is broken off.
     pub init_limit: Duration,
+    /// How long a restore may take before it is broken off; Lambda gives 10 seconds
+    /// (docs.aws.amazon.com/lambda/latest/dg/snapstart-runtime-hooks.html).
+    pub restore_limit: Duration,
     /// What kind of function it is.
     pub initialization: Initialization,
     /// Configured memory in MB.
@@ -125,6 +132,8 @@ pub struct Function {
 pub enum Initialization {
     /// The default: init when an invocation needs it, one at a time.
     OnDemand,
+    /// Init ahead of all invocations, a snapshot of what that left, and a restore of it where a sandbox is needed.
+    SnapStart,
     /// Managed Instances: init ahead of all invocations, several at a time.
     ManagedInstances {
         /// `AWS_LAMBDA_MAX_CONCURRENCY`.
@@ -137,13 +146,14 @@ impl Initialization {
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::OnDemand => "on-demand",
+            Self::SnapStart => "snap-start",
             Self::ManagedInstances { .. } => "lambda-managed-instances",
         }
     }
 
     pub(crate) fn concurrency(self) -> usize {
         match self {
-            Self::OnDemand => 1,
+            Self::OnDemand | Self::SnapStart => 1,
             Self::ManagedInstances { concurrency } => concurrency.into(),
         }
     }
@@ -153,7 +163,9 @@ impl Initialization {
     fn init_limit(self, timeout: Duration) -> Duration {
         match self {
             Self::OnDemand => Duration::from_secs(10),
-            Self::ManagedInstances { .. } => timeout.max(Duration::from_secs(130)),
+            Self::SnapStart | Self::ManagedInstances { .. } => {
+                timeout.max(Duration::from_secs(130))
+            }
         }
     }
 }
@@ -198,6 +210,7 @@ impl TryFrom<Options> for Function {
         })?;
         let initialization = match options.concurrency {
             Some(concurrency) => Initialization::ManagedInstances { concurrency },
+            None if options.snapstart => Initialization::SnapStart,
             None => Initialization::OnDemand,
         };
         let timeout = Duration::from_secs(options.timeout.into());
@@ -207,6 +220,7 @@ impl TryFrom<Options> for Function {
             handler: options.handler,
             timeout,
             init_limit: initialization.init_limit(timeout),
+            restore_limit: Duration::from_secs(10),
             initialization,
             memory: options.memory,
             env: options.env,
@@ -395,11 +409,14 @@ mod tests {
         assert_eq!(seconds(&["--timeout", "900"]), 10);
         assert_eq!(seconds(&["--concurrency", "2", "--timeout", "30"]), 130);
         assert_eq!(seconds(&["--concurrency", "2", "--timeout", "900"]), 900);
+        assert_eq!(seconds(&["--snapstart"]), 130);
         let managed = function(&["--concurrency", "2"]).initialization;
         assert_eq!(
             (managed.concurrency(), managed.name()),
             (2, "lambda-managed-instances")
         );
+        let both = ["lambda-local", "--concurrency", "2", "--snapstart", "."];
+        assert!(Options::try_parse_from(both).is_err());
         for wrong in ["0", "1601"] {
             let arguments = ["lambda-local", "--concurrency", wrong, "."];
             assert!(Options::try_parse_from(arguments).is_err(), "{wrong}");

@@ -4,7 +4,7 @@
 //! one runtime: each of them holds a call of `/next` or works on an invocation, and an answer finds its invocation by
 //! the request id.
 
-use std::collections::VecDeque;
+use std::{collections::VecDeque, mem};
 
 use bytes::Bytes;
 use tokio::sync::oneshot;
@@ -44,6 +44,14 @@ pub(crate) enum Call {
         reply: oneshot::Sender<Result<(), Refusal>>,
     },
     InitError {
+        failure: Failure,
+        reply: oneshot::Sender<Result<(), Refusal>>,
+    },
+    /// `/restore/next`: take the snapshot now, and answer when it was restored.
+    RestoreNext {
+        reply: oneshot::Sender<Result<(), Refusal>>,
+    },
+    RestoreError {
         failure: Failure,
         reply: oneshot::Sender<Result<(), Refusal>>,
     },
@@ -87,6 +95,8 @@ pub(crate) enum Event {
         request_id: String,
         result: Result<Bytes, Failure>,
     },
+    /// The runtime waits to be restored from a snapshot.
+    Snapshot,
     /// The runtime gave up before it ever was ready.
     InitFailed(Failure),
 }
@@ -97,14 +107,23 @@ type Poll = oneshot::Sender<Result<Handover, Refusal>>;
 pub(crate) struct Protocol {
     /// How many invocations the runtime may work on at once.
     capacity: usize,
-    /// A call of `/next` was accepted once.
-    has_been_ready: bool,
+    phase: Phase,
     /// The calls of `/next` that are being answered.
     polls: VecDeque<Poll>,
     /// What no poll has taken so far.
     waiting: VecDeque<Handover>,
     /// What was handed over, oldest first.
     invocations: Vec<Invoked>,
+}
+
+#[derive(Debug)]
+enum Phase {
+    Init,
+    /// A `/restore/next` is being answered.
+    Snapshot(oneshot::Sender<Result<(), Refusal>>),
+    Restoring,
+    /// A call of `/next` was accepted once.
+    Ready,
 }
 
 #[derive(Debug)]
@@ -129,7 +148,7 @@ impl Protocol {
     pub(crate) fn new(capacity: usize) -> Self {
         Self {
             capacity,
-            has_been_ready: false,
+            phase: Phase::Init,
             polls: VecDeque::new(),
             waiting: VecDeque::new(),
             invocations: Vec::new(),
@@ -139,6 +158,21 @@ impl Protocol {
     /// Whether the runtime waits for an invocation. A poll whose client has gone away does not count.
     pub(crate) fn is_ready(&self) -> bool {
         self.polls.iter().any(|poll| !poll.is_closed())
+    }
+
+    /// Whether the runtime waits to be restored.
+    pub(crate) fn is_snapshot(&self) -> bool {
+        matches!(self.phase, Phase::Snapshot(_))
+    }
+
+    /// Answers the runtime that waits for it.
+    pub(crate) fn restore(&mut self) {
+        if self.is_snapshot() {
+            if let Phase::Snapshot(reply) = mem::replace(&mut self.phase, Phase::Restoring) {
+                // It fails when the client has gone, and then the restore is not in time.
+                let _ = reply.send(Ok(()));
+            }
+        }
     }
 
     /// Gives the runtime an invocation, now or with its next call of `/next`.
@@ -167,7 +201,7 @@ impl Protocol {
                     None
                 }
                 None => {
-                    self.has_been_ready = true;
+                    self.phase = Phase::Ready;
                     let answered = |invoked: &Invoked| invoked.state == State::Answered;
                     if let Some(position) = self.invocations.iter().position(answered) {
                         self.invocations.remove(position);
@@ -238,22 +272,51 @@ impl Protocol {
                     }
                 }
             }
-            Call::InitError { failure, reply } => {
-                if self.has_been_ready {
-                    let _ = reply.send(Err(Refusal::state(
-                        "init is over: use /runtime/invocation/{id}/error",
-                    )));
-                    None
+            Call::InitError { failure, reply } => self.gave_up(
+                failure,
+                matches!(self.phase, Phase::Init),
+                "init is over: use /runtime/invocation/{id}/error",
+                reply,
+            ),
+            Call::RestoreError { failure, reply } => self.gave_up(
+                failure,
+                matches!(self.phase, Phase::Restoring),
+                "nothing is being restored",
+                reply,
+            ),
+            Call::RestoreNext { reply } => {
+                if matches!(self.phase, Phase::Init) {
+                    self.phase = Phase::Snapshot(reply);
+                    Some(Event::Snapshot)
                 } else {
-                    let _ = reply.send(Ok(()));
-                    Some(Event::InitFailed(failure))
+                    let _ = reply.send(Err(Refusal::state("init is over")));
+                    None
                 }
             }
         }
     }
 
+    fn gave_up(
+        &self,
+        failure: Failure,
+        is_due: bool,
+        otherwise: &str,
+        reply: oneshot::Sender<Result<(), Refusal>>,
+    ) -> Option<Event> {
+        if is_due {
+            let _ = reply.send(Ok(()));
+            Some(Event::InitFailed(failure))
+        } else {
+            let _ = reply.send(Err(Refusal::state(otherwise)));
+            None
+        }
+    }
+
     /// Why another call of `/next` is one too many, where it is.
     fn full(&mut self) -> Option<Refusal> {
+        if self.is_snapshot() {
+            return Some(Refusal::state("a call of /restore/next is waiting"));
+        }
         self.polls.retain(|poll| !poll.is_closed());
         let busy = self.invocations.iter().filter(|invoked| invoked.is_busy());
         let count = busy.clone().count();
@@ -609,5 +672,34 @@ mod tests {
             assert_eq!(matches!(event, Some(Event::InitFailed(_))), accepted);
             assert_eq!(receiver.try_recv().unwrap().is_ok(), accepted);
         }
+    }
+
+    #[test]
+    fn a_snapshot_is_taken_once_and_restored() {
+        let mut protocol = Protocol::new(1);
+        let (reply, mut restored) = oneshot::channel();
+        let event = protocol.take(Call::RestoreNext { reply });
+        assert!(matches!(event, Some(Event::Snapshot)));
+        assert!(protocol.is_snapshot() && !protocol.is_ready());
+        let (_, mut poll) = next(&mut protocol);
+        assert!(poll.try_recv().unwrap().is_err());
+        assert!(!gives_up_restored(&mut protocol));
+        protocol.restore();
+        assert_eq!(restored.try_recv().unwrap(), Ok(()));
+        let (reply, mut again) = oneshot::channel();
+        assert!(protocol.take(Call::RestoreNext { reply }).is_none());
+        assert!(again.try_recv().unwrap().is_err());
+        assert!(gives_up_restored(&mut protocol));
+        let (event, _poll) = next(&mut protocol);
+        assert!(matches!(event, Some(Event::Ready)));
+        assert!(!gives_up_restored(&mut protocol));
+    }
+
+    fn gives_up_restored(protocol: &mut Protocol) -> bool {
+        let (reply, mut receiver) = oneshot::channel();
+        let failure = Failure::new("Runtime.AfterRestoreError", "");
+        let event = protocol.take(Call::RestoreError { failure, reply });
+        assert_eq!(receiver.try_recv().unwrap().is_ok(), event.is_some());
+        event.is_some()
     }
 }

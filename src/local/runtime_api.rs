@@ -35,15 +35,23 @@ struct Api {
     log: Log,
 }
 
-/// The routes of version 2018-06-01; what is called on them comes out of the receiver.
-pub(crate) fn router(log: Log) -> (Router, mpsc::UnboundedReceiver<Call>) {
+/// The routes of version 2018-06-01; what is called on them comes out of the receiver. Those of a restore are there only
+/// where there are snapshots.
+pub(crate) fn router(has_snapshots: bool, log: Log) -> (Router, mpsc::UnboundedReceiver<Call>) {
     let (calls, receiver) = mpsc::unbounded_channel();
+    let restore = if has_snapshots {
+        Router::new()
+            .route("/restore/next", get(restore_next))
+            .route("/restore/error", post(restore_error))
+    } else {
+        Router::new().route("/restore/{*call}", any(no_restore))
+    };
     let runtime = Router::new()
         .route("/invocation/next", get(next))
         .route("/invocation/{id}/response", post(response))
         .route("/invocation/{id}/error", post(error))
         .route("/init/error", post(init_error))
-        .route("/restore/{*call}", any(restore));
+        .merge(restore);
     let router = Router::new()
         .nest("/2018-06-01/runtime", runtime)
         .with_state(Api { calls, log });
@@ -171,16 +179,27 @@ async fn error(State(api): State<Api>, Path(id): Path<String>, request: Request)
 }
 
 async fn init_error(State(api): State<Api>, request: Request) -> HttpResponse {
-    let (parts, body) = request.into_parts();
-    let failure = match api.failure(&parts.headers, body).await {
-        Ok(failure) => failure,
-        Err(refusal) => return refusal.into_response(),
-    };
-    let (reply, verdict) = oneshot::channel();
-    accepted(api.call(Call::InitError { failure, reply }, verdict).await)
+    api.give_up(request, |failure, reply| Call::InitError { failure, reply })
+        .await
 }
 
-async fn restore() -> HttpResponse {
+async fn restore_next(State(api): State<Api>) -> HttpResponse {
+    let (reply, restored) = oneshot::channel();
+    match api.call(Call::RestoreNext { reply }, restored).await {
+        Ok(()) => StatusCode::OK.into_response(),
+        Err(refusal) => refusal.into_response(),
+    }
+}
+
+async fn restore_error(State(api): State<Api>, request: Request) -> HttpResponse {
+    api.give_up(request, |failure, reply| Call::RestoreError {
+        failure,
+        reply,
+    })
+    .await
+}
+
+async fn no_restore() -> HttpResponse {
     let message =
         "there is no snapshot: AWS_LAMBDA_INITIALIZATION_TYPE is not snap-start".to_owned();
     Refusal {
@@ -273,6 +292,21 @@ impl Api {
             ));
         }
         accepted(result)
+    }
+
+    /// The runtime reports that it cannot go on.
+    async fn give_up(
+        &self,
+        request: Request,
+        call: impl FnOnce(Failure, oneshot::Sender<Result<(), Refusal>>) -> Call,
+    ) -> HttpResponse {
+        let (parts, body) = request.into_parts();
+        let failure = match self.failure(&parts.headers, body).await {
+            Ok(failure) => failure,
+            Err(refusal) => return refusal.into_response(),
+        };
+        let (reply, verdict) = oneshot::channel();
+        accepted(self.call(call(failure, reply), verdict).await)
     }
 
     async fn failure(&self, headers: &HeaderMap, body: Body) -> Result<Failure, Refusal> {

@@ -67,7 +67,8 @@ impl Sandbox {
             &mut command,
             format!("AWS_LAMBDA_LOG_STREAM_NAME={log_stream}"),
         )?;
-        let (router, calls) = runtime_api::router(log.clone());
+        let has_snapshots = function.initialization == Initialization::SnapStart;
+        let (router, calls) = runtime_api::router(has_snapshots, log.clone());
         let listener = listener.tap_io(|stream| {
             // Best effort: without it an answer is only later, not wrong.
             let _ = stream.set_nodelay(true);
@@ -107,9 +108,19 @@ impl Sandbox {
         }
     }
 
+    /// Whether init is complete.
+    pub(crate) fn is_initialized(&self) -> bool {
+        self.protocol.is_ready() || self.protocol.is_snapshot()
+    }
+
     /// Whether the runtime waits for an invocation.
     pub(crate) fn is_ready(&self) -> bool {
         self.protocol.is_ready()
+    }
+
+    /// Tells a runtime that waits for it that it was restored.
+    pub(crate) fn restore(&mut self) {
+        self.protocol.restore();
     }
 
     /// Gives the runtime an invocation, now or with its next call of `/next`.
@@ -224,7 +235,7 @@ fn environment(function: &Function) -> Vec<(String, String)> {
             // (docs.aws.amazon.com/lambda/latest/dg/monitoring-cloudwatchlogs-logformat.html).
             ("AWS_LAMBDA_LOG_FORMAT", "JSON".to_owned()),
         ],
-        Initialization::OnDemand => Vec::new(),
+        Initialization::OnDemand | Initialization::SnapStart => Vec::new(),
     };
     lambda
         .into_iter()

@@ -193,17 +193,18 @@ fn options(folder: &Path) -> Options {
         timeout: 60,
         memory: 512,
         concurrency: None,
+        snapstart: false,
         env: vec![("MY_NAME".into(), "value".into())],
         function_dir: folder.into(),
     }
 }
 
-fn last_number(line: &str) -> i32 {
+pub(crate) fn last_number(line: &str) -> i32 {
     line.rsplit(' ').next().unwrap().parse().unwrap()
 }
 
 /// Whether a process is there and more than a zombie, which an orphan is until init has waited for it.
-fn is_running(pid: i32) -> bool {
+pub(crate) fn is_running(pid: i32) -> bool {
     let status = fs::read_to_string(format!("/proc/{pid}/status"));
     status.is_ok_and(|status| !status.contains("\nState:\tZ"))
 }

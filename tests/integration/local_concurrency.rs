@@ -108,7 +108,7 @@ serve(2, handle)
     assert_eq!(answers, (json!(1), json!(2), json!(3), json!(4)));
     let mut reports = 0;
     while reports < 4 {
-        let lines = local.lines_until("REPORT").await;
+        let lines = local.lines_until("REPORT RequestId").await;
         assert!(!lines.iter().any(|line| line == "flying 3"), "{lines:#?}");
         assert!(!lines.last().unwrap().contains("Status"), "{lines:#?}");
         reports += 1;
@@ -158,7 +158,7 @@ serve(1, handle)
     assert_eq!(counts, [1, 2, 3]);
     // The next begins when the one before has ended.
     for _ in 0..3 {
-        let lines = local.lines_until("REPORT").await;
+        let lines = local.lines_until("REPORT RequestId").await;
         let starts = lines.iter().filter(|line| line.starts_with("START"));
         assert_eq!(starts.count(), 1, "{lines:#?}");
     }
@@ -186,11 +186,16 @@ serve(2, handle)
     )
     .await;
     let pid = local.invoke_json("\"other\"").await;
-    local.line("REPORT").await;
+    local.line("REPORT RequestId").await;
     let error = local.invoke_error("\"hang\"").await;
     assert_eq!(error["errorType"], "Sandbox.Timedout");
     local.line("Task timed out after 1.00 seconds").await;
-    assert!(local.line("REPORT").await.ends_with("\tStatus: timeout"));
+    assert!(
+        local
+            .line("REPORT RequestId")
+            .await
+            .ends_with("\tStatus: timeout")
+    );
     // The other loop serves, and the one that was late is told so and goes on.
     assert_eq!(local.invoke_json("\"release\"").await, pid);
     assert_eq!(local.line("late ").await, "late 410");
@@ -215,7 +220,7 @@ serve(2, handle)
     )
     .await;
     let pid = local.invoke_json("{}").await;
-    local.line("REPORT").await;
+    local.line("REPORT RequestId").await;
     let waits = local.invoke("\"wait\"").send();
     let waits = tokio::spawn(waits);
     local.line("waits").await;
@@ -224,7 +229,7 @@ serve(2, handle)
     let error = waits.await.unwrap().unwrap().text().await.unwrap();
     assert!(error.contains("Runtime.ExitError"), "{error}");
     for _ in 0..2 {
-        let report = local.line("REPORT").await;
+        let report = local.line("REPORT RequestId").await;
         assert!(
             report.ends_with("\tError Type: Runtime.ExitError"),
             "{report}"
