@@ -78,13 +78,13 @@ impl Environment {
                 .first()
                 .map(|flight| flight.begun + self.function.timeout);
             match before(deadline, self.next(invocations)).await {
-                Some(Next::Happened(event)) => self.happened(event),
+                Some(Next::Happened(event)) => self.happened(event).await,
                 // A browser whose user reloads has hung up on what still waits; Lambda, which queues nothing, never
                 // saw it.
                 Some(Next::Queued(Some(queued))) if queued.caller.has_gone() => {}
                 Some(Next::Queued(Some(queued))) => self.begin(queued).await,
                 Some(Next::Queued(None)) => return,
-                None => self.time_out(),
+                None => self.time_out().await,
             }
         }
     }
@@ -93,12 +93,6 @@ impl Environment {
     pub(crate) async fn stop(&mut self) {
         if let Some(sandbox) = self.sandbox.take() {
             sandbox.stop().await;
-        }
-    }
-
-    fn kill(&mut self) {
-        if let Some(sandbox) = self.sandbox.take() {
-            sandbox.kill();
         }
     }
 
@@ -128,7 +122,7 @@ impl Environment {
             || self.flights.len() < self.function.initialization.concurrency() && is_awaited
     }
 
-    fn happened(&mut self, event: Event) {
+    async fn happened(&mut self, event: Event) {
         match event {
             // Whichever loop asks, the one that was answered first is over. Managed Instances have none of these: there
             // an invocation is over with its answer, as it is not known whose loop asks.
@@ -138,8 +132,8 @@ impl Environment {
                     self.land(position);
                 }
             }
-            // Of a runtime that asks for it once more it is refused.
-            Event::Called(protocol::Event::Snapshot) => {}
+            // Of init, which is over.
+            Event::Called(protocol::Event::Snapshot | protocol::Event::ExtensionStarted) => {}
             Event::Called(protocol::Event::Begun { request_id, begun }) => {
                 if let Some(position) = self.position(&request_id) {
                     let caller = &mut self.flights[position].caller;
@@ -152,13 +146,13 @@ impl Environment {
                 }
             }
             Event::Called(protocol::Event::InitFailed(failure)) => {
-                self.crash(&Broken::Init(failure));
+                self.crash(&Broken::Init(failure)).await;
             }
             Event::Exited(status) if self.flights.is_empty() => {
                 self.log.note(format_args!("the bootstrap ended between invocations ({status}); the next one starts it again"));
-                self.kill();
+                self.stop().await;
             }
-            Event::Exited(status) => self.crash(&Broken::Exited(status)),
+            Event::Exited(status) => self.crash(&Broken::Exited(status)).await,
         }
     }
 
@@ -206,7 +200,7 @@ impl Environment {
                 deadline_ms: (unix + self.function.timeout).as_millis(),
             }),
             (Ok(()), None) => {}
-            (Err(broken), _) => self.crash(&broken),
+            (Err(broken), _) => self.crash(&broken).await,
         }
     }
 
@@ -237,9 +231,9 @@ impl Environment {
     /// The oldest invocation has had its time, which ends the sandbox. Only Managed Instances do not enforce it: the
     /// caller gets the error, the code runs on beside the others, and its late answer is refused
     /// (docs.aws.amazon.com/lambda/latest/dg/lambda-managed-instances-execution-environment.html).
-    fn time_out(&mut self) {
+    async fn time_out(&mut self) {
         if !self.is_managed() {
-            return self.crash(&Broken::TimedOut);
+            return self.crash(&Broken::TimedOut).await;
         }
         let mut flight = self.flights.remove(0);
         if let Some(sandbox) = &mut self.sandbox {
@@ -261,14 +255,14 @@ impl Environment {
     }
 
     /// The sandbox ends, and all invocations in flight with it.
-    fn crash(&mut self, broken: &Broken) {
+    async fn crash(&mut self, broken: &Broken) {
         let mut flights = mem::take(&mut self.flights);
         for flight in &mut flights {
             self.fail(flight, broken);
         }
         let now = Instant::now();
         self.measure();
-        self.kill();
+        self.stop().await;
         for flight in flights {
             let duration = (now - flight.begun).min(self.function.timeout);
             let status = broken.explain(&self.log, &flight.request_id, self.function.timeout);

@@ -29,7 +29,7 @@ pub(crate) async fn init(
         end(place, &broken).await;
         log.note(match &broken {
             Broken::TimedOut => {
-                "init failed: the bootstrap did not ask for /runtime/invocation/next in time"
+                "init failed: the bootstrap, or an extension that it registered, did not ask for /next in time"
                     .to_owned()
             }
             Broken::Exited(status) => format!("init failed: the bootstrap ended ({status})"),
@@ -105,7 +105,7 @@ async fn restore(
 async fn end(place: &mut Option<Sandbox>, broken: &Broken) {
     match (broken, place.take()) {
         (Broken::Init(_), Some(sandbox)) => sandbox.leave().await,
-        (_, Some(sandbox)) => sandbox.kill(),
+        (_, Some(sandbox)) => sandbox.stop().await,
         (_, None) => {}
     }
 }
@@ -128,7 +128,7 @@ async fn wait_for(
     Ok(())
 }
 
-/// The time of an invocation is another one's.
+/// A time-out of its own is told as such: that of an invocation is another.
 fn not_in_time(broken: Broken, what: &str, limit: Duration) -> Broken {
     match broken {
         Broken::TimedOut => {

@@ -85,7 +85,7 @@ pub(crate) fn random_hex() -> io::Result<String> {
 }
 
 /// A random UUID (RFC 9562, version 4).
-fn uuid() -> io::Result<String> {
+pub(crate) fn uuid() -> io::Result<String> {
     let mut bytes = random()?;
     bytes[6] = bytes[6] & 0x0f | 0x40;
     bytes[8] = bytes[8] & 0x3f | 0x80;

@@ -8,7 +8,7 @@
 //!   → environment  takes as many at a time as the function may have: init, deadline, START … REPORT
 //!    → init         a sandbox from its start until the runtime waits; with SnapStart the restore as well
 //!    → sandbox      one bootstrap with a Runtime API of its own, from start to kill
-//!     → runtime_api  /next, /response, /error over HTTP
+//!     → runtime_api  /next, /response, /error over HTTP      extensions_api  /register, /event/next
 //!      → protocol     which call is allowed when (no sockets, no clock)
 //!     → stream       a streamed answer, chunk by chunk past all of these
 //!     → process      the child: start, wait, memory, kill of all that it started
@@ -21,7 +21,10 @@
 
 mod body;
 mod broken;
+mod calls;
 mod environment;
+mod extensions;
+mod extensions_api;
 mod failure;
 mod gateway;
 mod init;

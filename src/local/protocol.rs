@@ -4,12 +4,13 @@
 //! one runtime: each of them holds a call of `/next` or works on an invocation, and an answer finds its invocation by
 //! the request id.
 
-use std::{collections::VecDeque, mem};
+use std::{collections::VecDeque, convert::Infallible, mem};
 
 use bytes::Bytes;
 use tokio::sync::oneshot;
 
 use crate::local::{
+    extensions::Extensions,
     failure::Failure,
     invocation::{Invocation, Streamed},
     refusal::Refusal,
@@ -55,6 +56,19 @@ pub(crate) enum Call {
         failure: Failure,
         reply: oneshot::Sender<Result<(), Refusal>>,
     },
+    /// `/extension/register`
+    Register {
+        name: String,
+        events: Vec<String>,
+        /// Under which it will be known.
+        identifier: String,
+        reply: oneshot::Sender<Result<(), Refusal>>,
+    },
+    /// `/extension/event/next`
+    NextEvent {
+        identifier: String,
+        reply: oneshot::Sender<Result<Infallible, Refusal>>,
+    },
 }
 
 /// The invocation that a call names.
@@ -97,6 +111,8 @@ pub(crate) enum Event {
     },
     /// The runtime waits to be restored from a snapshot.
     Snapshot,
+    /// An extension has started.
+    ExtensionStarted,
     /// The runtime gave up before it ever was ready.
     InitFailed(Failure),
 }
@@ -108,6 +124,7 @@ pub(crate) struct Protocol {
     /// How many invocations the runtime may work on at once.
     capacity: usize,
     phase: Phase,
+    extensions: Extensions,
     /// The calls of `/next` that are being answered.
     polls: VecDeque<Poll>,
     /// What no poll has taken so far.
@@ -149,6 +166,7 @@ impl Protocol {
         Self {
             capacity,
             phase: Phase::Init,
+            extensions: Extensions::default(),
             polls: VecDeque::new(),
             waiting: VecDeque::new(),
             invocations: Vec::new(),
@@ -160,8 +178,16 @@ impl Protocol {
         self.polls.iter().any(|poll| !poll.is_closed())
     }
 
-    /// Whether the runtime waits to be restored.
-    pub(crate) fn is_snapshot(&self) -> bool {
+    /// Whether init is complete: the runtime waits, and with it all extensions.
+    pub(crate) fn is_initialized(&self) -> bool {
+        (self.is_ready() || self.is_snapshot()) && self.extensions.have_started()
+    }
+
+    pub(crate) fn has_extensions(&self) -> bool {
+        self.extensions.are_there()
+    }
+
+    fn is_snapshot(&self) -> bool {
         matches!(self.phase, Phase::Snapshot(_))
     }
 
@@ -202,6 +228,7 @@ impl Protocol {
                 }
                 None => {
                     self.phase = Phase::Ready;
+                    self.extensions.close();
                     let answered = |invoked: &Invoked| invoked.state == State::Answered;
                     if let Some(position) = self.invocations.iter().position(answered) {
                         self.invocations.remove(position);
@@ -287,12 +314,26 @@ impl Protocol {
             Call::RestoreNext { reply } => {
                 if matches!(self.phase, Phase::Init) {
                     self.phase = Phase::Snapshot(reply);
+                    self.extensions.close();
                     Some(Event::Snapshot)
                 } else {
                     let _ = reply.send(Err(Refusal::state("init is over")));
                     None
                 }
             }
+            Call::Register {
+                name,
+                events,
+                identifier,
+                reply,
+            } => {
+                let _ = reply.send(self.extensions.register(&name, &events, identifier));
+                None
+            }
+            Call::NextEvent { identifier, reply } => self
+                .extensions
+                .wait(&identifier, reply)
+                .then_some(Event::ExtensionStarted),
         }
     }
 

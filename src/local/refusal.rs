@@ -40,6 +40,15 @@ impl Refusal {
         }
     }
 
+    /// The Extensions API's own.
+    pub(crate) fn extension(error_type: &'static str, message: &str) -> Self {
+        Self {
+            status: StatusCode::FORBIDDEN,
+            error_type,
+            message: message.to_owned(),
+        }
+    }
+
     pub(crate) fn truncated() -> Self {
         Self {
             status: StatusCode::BAD_REQUEST,

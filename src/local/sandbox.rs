@@ -15,6 +15,8 @@ use axum::serve::ListenerExt;
 use tokio::{net::TcpListener, sync::mpsc, task::AbortHandle, time::timeout};
 
 use crate::local::{
+    calls::Calls,
+    extensions_api,
     failure::Failure,
     invocation,
     log::Log,
@@ -25,7 +27,9 @@ use crate::local::{
     runtime_api,
 };
 
-/// How long the bootstrap may take to end by itself before it is killed; at its shutdown Lambda gives a runtime 300 ms.
+/// How long the bootstrap may take to end by itself before it is killed. Lambda gives a runtime with an internal extension
+/// 500 ms, and one without any extension no time and no signal
+/// (docs.aws.amazon.com/lambda/latest/dg/lambda-runtime-environment.html, shutdown phase).
 const SHUTDOWN: Duration = Duration::from_millis(500);
 
 pub(crate) struct Sandbox {
@@ -68,7 +72,10 @@ impl Sandbox {
             format!("AWS_LAMBDA_LOG_STREAM_NAME={log_stream}"),
         )?;
         let has_snapshots = function.initialization == Initialization::SnapStart;
-        let (router, calls) = runtime_api::router(has_snapshots, log.clone());
+        let (caller, calls) = Calls::new();
+        let handler = function.handler.clone();
+        let router = runtime_api::router(caller.clone(), has_snapshots, log.clone())
+            .merge(extensions_api::router(caller, handler, log.clone()));
         let listener = listener.tap_io(|stream| {
             // Best effort: without it an answer is only later, not wrong.
             let _ = stream.set_nodelay(true);
@@ -110,7 +117,7 @@ impl Sandbox {
 
     /// Whether init is complete.
     pub(crate) fn is_initialized(&self) -> bool {
-        self.protocol.is_ready() || self.protocol.is_snapshot()
+        self.protocol.is_initialized()
     }
 
     /// Whether the runtime waits for an invocation.
@@ -143,15 +150,15 @@ impl Sandbox {
         self.process.memory()
     }
 
-    /// Kills everything, after a time-out, a failed init or the bootstrap's end.
-    pub(crate) fn kill(self) {
-        drop(self);
-    }
-
-    /// Asks the bootstrap to end, then does as [`Sandbox::leave`].
-    pub(crate) async fn stop(self) {
-        self.process.terminate();
-        self.leave().await;
+    /// Ends everything as Lambda does: the bootstrap is asked to end where an extension has registered, and all that is
+    /// left is killed. What it still calls is refused.
+    pub(crate) async fn stop(mut self) {
+        self.calls.close();
+        while self.calls.try_recv().is_ok() {}
+        if self.protocol.has_extensions() {
+            self.process.terminate();
+            self.leave().await;
+        }
     }
 
     /// Lets the bootstrap end by itself for a moment (it has said that it will), then kills what is left.
@@ -159,12 +166,12 @@ impl Sandbox {
         let exited = async { while !matches!(self.event().await, Event::Exited(_)) {} };
         // Being late is no error: the kill follows either way.
         let _ = timeout(SHUTDOWN, exited).await;
-        self.kill();
     }
 }
 
 impl Drop for Sandbox {
-    /// Whoever has the sandbox answers for its end, a future that is dropped in the middle of [`Sandbox::leave`] too.
+    /// Kills everything. Whoever has the sandbox answers for its end, a future that is dropped in the middle of
+    /// [`Sandbox::leave`] too.
     fn drop(&mut self) {
         self.process.kill_all();
         // Only now has everybody written what they will.

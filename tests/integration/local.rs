@@ -143,6 +143,18 @@ impl Local {
         }
     }
 
+    /// Stops it, and gives the rest of the log.
+    pub(crate) async fn stop_with_log(mut self) -> Vec<String> {
+        self.shutdown.send(()).unwrap();
+        self.running.await.unwrap().unwrap();
+        let mut lines = Vec::new();
+        // It ends with the log.
+        while let Some(line) = self.lines.recv().await {
+            lines.push(line);
+        }
+        lines
+    }
+
     pub(crate) async fn stop(self) {
         self.shutdown.send(()).unwrap();
         self.running.await.unwrap().unwrap();

@@ -14,6 +14,7 @@ mod init;
 mod lambda;
 mod local;
 mod local_concurrency;
+mod local_extensions;
 mod local_snapstart;
 mod local_streaming;
 mod logs;
