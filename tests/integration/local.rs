@@ -481,21 +481,22 @@ while True:
         time.sleep(1000)
     respond(id, "fine")
 "#,
-        |function| function.timeout = Duration::from_secs(1),
+        // Long enough for the init that comes with the invocation after it.
+        |function| function.timeout = Duration::from_secs(5),
     )
     .await;
     let error = local.invoke_error("\"hang\"").await;
     assert_eq!(error["errorType"], "Sandbox.Timedout");
     let message = error["errorMessage"].as_str().unwrap();
     assert!(
-        message.ends_with(" Error: Task timed out after 1.00 seconds"),
+        message.ends_with(" Error: Task timed out after 5.00 seconds"),
         "{message}"
     );
     let lines = local.lines_until("REPORT").await;
     assert!(
         lines
             .iter()
-            .any(|line| line.ends_with(" Task timed out after 1.00 seconds")),
+            .any(|line| line.ends_with(" Task timed out after 5.00 seconds")),
         "{lines:#?}"
     );
     assert!(lines.last().unwrap().contains("\tBilled Duration: "));
