@@ -85,7 +85,7 @@ pub(crate) fn random_hex() -> io::Result<String> {
 }
 
 /// A random UUID (RFC 9562, version 4).
-fn uuid() -> io::Result<String> {
+pub(crate) fn uuid() -> io::Result<String> {
     let mut bytes = random()?;
     bytes[6] = bytes[6] & 0x0f | 0x40;
     bytes[8] = bytes[8] & 0x3f | 0x80;
@@ -128,7 +128,7 @@ pub(crate) struct Streamed {
     pub(crate) stream: Stream,
 }
 
-/// The way to the function: invocations wait here for the slot that takes them, first come, first served.
+/// The way to the function: invocations wait here until they are taken, first come, first served.
 #[derive(Clone, Debug)]
 pub(crate) struct Queue {
     sender: mpsc::UnboundedSender<Queued>,
@@ -191,7 +191,7 @@ impl Queue {
         (Self { sender }, receiver)
     }
 
-    /// Waits for a free slot and for the outcome; `None` while lambda-local is shutting down.
+    /// Waits for its turn and for the outcome; `None` while lambda-local is shutting down.
     pub(crate) async fn invoke(&self, invocation: Invocation) -> Option<Outcome> {
         let (sender, outcome) = oneshot::channel();
         let caller = Caller {

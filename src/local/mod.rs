@@ -4,10 +4,11 @@
 //!
 //! ```text
 //! gateway      HTTP request → payload 2.0 event            invoke_api   the event as it is
-//!  → invocation   an event with its ids, put into the queue of the slot
-//!   → slot         takes one invocation at a time: init, deadline, START … REPORT
+//!  → invocation   an event with its ids, put into the queue
+//!   → environment  takes as many at a time as the function may have: init, deadline, START … REPORT
+//!    → init         a sandbox from its start until the runtime waits; with SnapStart the restore as well
 //!    → sandbox      one bootstrap with a Runtime API of its own, from start to kill
-//!     → runtime_api  /next, /response, /error over HTTP
+//!     → runtime_api  /next, /response, /error over HTTP      extensions_api  /register, /event/next
 //!      → protocol     which call is allowed when (no sockets, no clock)
 //!     → stream       a streamed answer, chunk by chunk past all of these
 //!     → process      the child: start, wait, memory, kill of all that it started
@@ -19,8 +20,14 @@
 //! runtime's view of the Runtime API cannot hide in code that both use.
 
 mod body;
+mod broken;
+mod calls;
+mod environment;
+mod extensions;
+mod extensions_api;
 mod failure;
 mod gateway;
+mod init;
 mod invocation;
 mod invoke_api;
 pub mod log;
@@ -28,10 +35,10 @@ pub mod options;
 mod output;
 mod process;
 mod protocol;
+mod refusal;
 mod report;
 mod runtime_api;
 mod sandbox;
-mod slot;
 mod stream;
 
 use std::{future::Future, io, net::SocketAddr};
@@ -47,10 +54,10 @@ use axum::{
 use tokio::net::TcpListener;
 
 use crate::local::{
+    environment::Environment,
     invocation::Queue,
     log::Log,
     options::{Function, SetupError},
-    slot::Slot,
 };
 
 /// Opens the address people connect to; the error says what to do when the port is taken.
@@ -82,7 +89,7 @@ pub async fn run(
         function.root.display()
     ));
     let (queue, mut invocations) = Queue::new();
-    let mut slot = Slot::new(function, log.clone());
+    let mut environment = Environment::new(function, log.clone());
     let front = Front {
         queue,
         log,
@@ -94,10 +101,10 @@ pub async fn run(
     });
     let result = tokio::select! {
         result = axum::serve(listener, service(front)) => result,
-        () = slot.serve(&mut invocations) => Ok(()),
+        () = environment.serve(&mut invocations) => Ok(()),
         () = shutdown => Ok(()),
     };
-    slot.stop().await;
+    environment.stop().await;
     result
 }
 

@@ -27,7 +27,8 @@ const LAYER_BOOTSTRAP: &str = "/opt/bootstrap";
 ///
 /// The function runs as in Lambda: one event at a time, 10 seconds for init, killed with all that it started when
 /// it times out (but for a daemon that left its parent and cleared its environment), started again with the next
-/// event. It gets Lambda's environment variables and those of --env, and none of yours.
+/// event. It gets Lambda's environment variables and those of --env, and none of yours. Streamed answers arrive as
+/// they are made.
 #[derive(Debug, Parser)]
 #[command(name = "lambda-local", version)]
 pub struct Options {
@@ -51,6 +52,14 @@ pub struct Options {
     /// Memory in MB that the function is told it has, 128 to 10240; it is reported, not enforced
     #[arg(long, value_name = "MB", default_value_t = 1024, value_parser = clap::value_parser!(u16).range(128..=10240))]
     pub memory: u16,
+
+    /// Run as on Lambda Managed Instances: up to N events at once in one runtime, 1 to 1600, and no kill on a time-out
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1600))]
+    pub concurrency: Option<u16>,
+
+    /// Run as with SnapStart: init, /runtime/restore/next where Lambda would take the snapshot, restore, invocations
+    #[arg(long, conflicts_with = "concurrency")]
+    pub snapstart: bool,
 
     /// Environment variable of the function; may be repeated, and wins over most of Lambda's own
     #[arg(long, value_name = "KEY=VALUE", value_parser = key_value)]
@@ -87,7 +96,8 @@ fn key_value(argument: &str) -> Result<(String, String), String> {
         "AWS_LAMBDA_LOG_STREAM_NAME" => {
             "it is lambda-local's own, which recognises the function's processes by it"
         }
-        "AWS_LAMBDA_MAX_CONCURRENCY" => "lambda-local hands over one event at a time",
+        "AWS_LAMBDA_MAX_CONCURRENCY" => "choose it with --concurrency",
+        "AWS_LAMBDA_INITIALIZATION_TYPE" => "it follows from --concurrency and --snapstart",
         _ => return Ok((key.to_owned(), value.to_owned())),
     };
     Err(format!("{key} cannot be set: {why}"))
@@ -104,12 +114,60 @@ pub struct Function {
     pub handler: String,
     /// How long one invocation may take.
     pub timeout: Duration,
-    /// How long init may take before it is broken off; Lambda gives 10 seconds.
+    /// How long init may take before it is broken off.
     pub init_limit: Duration,
+    /// How long a restore may take before it is broken off; Lambda gives 10 seconds
+    /// (docs.aws.amazon.com/lambda/latest/dg/snapstart-runtime-hooks.html).
+    pub restore_limit: Duration,
+    /// What kind of function it is.
+    pub initialization: Initialization,
     /// Configured memory in MB.
     pub memory: u16,
     /// The user's environment variables.
     pub env: Vec<(String, String)>,
+}
+
+/// What Lambda calls the initialization type: how a sandbox comes about, and how many invocations it serves at once.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Initialization {
+    /// The default: init when an invocation needs it, one at a time.
+    OnDemand,
+    /// Init ahead of all invocations, a snapshot of what that left, and a restore of it where a sandbox is needed.
+    SnapStart,
+    /// Managed Instances: init ahead of all invocations, several at a time.
+    ManagedInstances {
+        /// `AWS_LAMBDA_MAX_CONCURRENCY`.
+        concurrency: u16,
+    },
+}
+
+impl Initialization {
+    /// `AWS_LAMBDA_INITIALIZATION_TYPE`.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::OnDemand => "on-demand",
+            Self::SnapStart => "snap-start",
+            Self::ManagedInstances { .. } => "lambda-managed-instances",
+        }
+    }
+
+    pub(crate) fn concurrency(self) -> usize {
+        match self {
+            Self::OnDemand | Self::SnapStart => 1,
+            Self::ManagedInstances { concurrency } => concurrency.into(),
+        }
+    }
+
+    /// How long Lambda lets an init take: 10 seconds on demand, else 130 seconds or the function's time-out, whichever
+    /// is longer (docs.aws.amazon.com/lambda/latest/dg/lambda-runtime-environment.html).
+    fn init_limit(self, timeout: Duration) -> Duration {
+        match self {
+            Self::OnDemand => Duration::from_secs(10),
+            Self::SnapStart | Self::ManagedInstances { .. } => {
+                timeout.max(Duration::from_secs(130))
+            }
+        }
+    }
 }
 
 impl TryFrom<Options> for Function {
@@ -150,12 +208,20 @@ impl TryFrom<Options> for Function {
         let bootstrap = std::path::absolute(found).map_err(|_| SetupError::NotExecutable {
             bootstrap: found.clone(),
         })?;
+        let initialization = match options.concurrency {
+            Some(concurrency) => Initialization::ManagedInstances { concurrency },
+            None if options.snapstart => Initialization::SnapStart,
+            None => Initialization::OnDemand,
+        };
+        let timeout = Duration::from_secs(options.timeout.into());
         Ok(Self {
             root,
             bootstrap,
             handler: options.handler,
-            timeout: Duration::from_secs(options.timeout.into()),
-            init_limit: Duration::from_secs(10),
+            timeout,
+            init_limit: initialization.init_limit(timeout),
+            restore_limit: Duration::from_secs(10),
+            initialization,
             memory: options.memory,
             env: options.env,
         })
@@ -334,11 +400,36 @@ mod tests {
     }
 
     #[test]
+    fn init_takes_as_long_as_in_lambda() {
+        let function = |arguments: &[&str]| {
+            let bootstrap = ["--bootstrap", "/bin/sh", "/"];
+            function(&[arguments, &bootstrap].concat()).unwrap()
+        };
+        let seconds = |arguments| function(arguments).init_limit.as_secs();
+        assert_eq!(seconds(&["--timeout", "900"]), 10);
+        assert_eq!(seconds(&["--concurrency", "2", "--timeout", "30"]), 130);
+        assert_eq!(seconds(&["--concurrency", "2", "--timeout", "900"]), 900);
+        assert_eq!(seconds(&["--snapstart"]), 130);
+        let managed = function(&["--concurrency", "2"]).initialization;
+        assert_eq!(
+            (managed.concurrency(), managed.name()),
+            (2, "lambda-managed-instances")
+        );
+        let both = ["lambda-local", "--concurrency", "2", "--snapstart", "."];
+        assert!(Options::try_parse_from(both).is_err());
+        for wrong in ["0", "1601"] {
+            let arguments = ["lambda-local", "--concurrency", wrong, "."];
+            assert!(Options::try_parse_from(arguments).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
     fn what_is_lambda_locals_own_cannot_be_set() {
         for name in [
             "AWS_LAMBDA_RUNTIME_API",
             "AWS_LAMBDA_LOG_STREAM_NAME",
             "AWS_LAMBDA_MAX_CONCURRENCY",
+            "AWS_LAMBDA_INITIALIZATION_TYPE",
         ] {
             let error = key_value(&format!("{name}=1")).unwrap_err();
             assert!(error.starts_with(name), "{error}");

@@ -1,15 +1,19 @@
 //! The Runtime API's state machine: which call is allowed when, and what it brings about.
 //!
-//! One runtime works on one invocation at a time: it asks for the next, answers that one, asks again. Refusals
-//! carry the statuses and error types of AWS's runtime interface emulator.
+//! A runtime asks for the next invocation, answers that one, asks again. Managed Instances have several such loops in
+//! one runtime: each of them holds a call of `/next` or works on an invocation, and an answer finds its invocation by
+//! the request id.
 
-use axum::http::StatusCode;
+use std::{collections::VecDeque, convert::Infallible, mem};
+
 use bytes::Bytes;
 use tokio::sync::oneshot;
 
 use crate::local::{
+    extensions::Extensions,
     failure::Failure,
     invocation::{Invocation, Streamed},
+    refusal::Refusal,
     stream::Control,
 };
 
@@ -44,6 +48,27 @@ pub(crate) enum Call {
         failure: Failure,
         reply: oneshot::Sender<Result<(), Refusal>>,
     },
+    /// `/restore/next`: take the snapshot now, and answer when it was restored.
+    RestoreNext {
+        reply: oneshot::Sender<Result<(), Refusal>>,
+    },
+    RestoreError {
+        failure: Failure,
+        reply: oneshot::Sender<Result<(), Refusal>>,
+    },
+    /// `/extension/register`
+    Register {
+        name: String,
+        events: Vec<String>,
+        /// Under which it will be known.
+        identifier: String,
+        reply: oneshot::Sender<Result<(), Refusal>>,
+    },
+    /// `/extension/event/next`
+    NextEvent {
+        identifier: String,
+        reply: oneshot::Sender<Result<Infallible, Refusal>>,
+    },
 }
 
 /// The invocation that a call names.
@@ -69,84 +94,126 @@ pub(crate) struct Handover {
     pub(crate) deadline_ms: u128,
 }
 
-/// Why a call was not accepted.
-#[derive(Debug, PartialEq)]
-pub(crate) struct Refusal {
-    pub(crate) status: StatusCode,
-    pub(crate) error_type: &'static str,
-    pub(crate) message: String,
-}
-
 /// What a call brought about.
 #[derive(Debug)]
 pub(crate) enum Event {
     /// The runtime waits for an invocation.
     Ready,
-    /// The answer of the invocation in flight has begun.
-    Begun(Box<Begun>),
-    /// The invocation in flight has its answer, or the end of it.
-    Answered(Result<Bytes, Failure>),
+    /// The answer of an invocation has begun.
+    Begun {
+        request_id: String,
+        begun: Box<Begun>,
+    },
+    /// An invocation has its answer, or the end of it.
+    Answered {
+        request_id: String,
+        result: Result<Bytes, Failure>,
+    },
+    /// The runtime waits to be restored from a snapshot.
+    Snapshot,
+    /// An extension has started.
+    ExtensionStarted,
     /// The runtime gave up before it ever was ready.
     InitFailed(Failure),
 }
 
-#[derive(Debug, Default)]
+type Poll = oneshot::Sender<Result<Handover, Refusal>>;
+
+#[derive(Debug)]
 pub(crate) struct Protocol {
+    /// How many invocations the runtime may work on at once.
+    capacity: usize,
+    phase: Phase,
+    extensions: Extensions,
+    /// The calls of `/next` that are being answered.
+    polls: VecDeque<Poll>,
+    /// What no poll has taken so far.
+    waiting: VecDeque<Handover>,
+    /// What was handed over, oldest first.
+    invocations: Vec<Invoked>,
+}
+
+#[derive(Debug)]
+enum Phase {
+    Init,
+    /// A `/restore/next` is being answered.
+    Snapshot(oneshot::Sender<Result<(), Refusal>>),
+    Restoring,
+    /// A call of `/next` was accepted once.
+    Ready,
+}
+
+#[derive(Debug)]
+struct Invoked {
+    request_id: String,
+    invocation_id: String,
     state: State,
 }
 
-#[derive(Debug, Default)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 enum State {
-    /// Started, never ready so far.
-    #[default]
-    Starting,
-    /// A `/next` is being answered.
-    Waiting(oneshot::Sender<Result<Handover, Refusal>>),
-    /// An invocation was handed over.
-    Running(Ids),
+    Running,
     /// Its answer has begun.
-    Streaming(Ids),
-    /// It was answered; `/next` comes next.
-    Answered(Ids),
-    /// Its time was over before it was answered.
-    TimedOut(Ids),
-}
-
-#[derive(Clone, Debug)]
-struct Ids {
-    request_id: String,
-    invocation_id: String,
+    Streaming,
+    /// The next call of `/next` forgets it.
+    Answered,
+    /// Its time was over before it was answered. It is forgotten when the answer comes after all.
+    TimedOut,
 }
 
 impl Protocol {
-    /// Whether the runtime waits for an invocation. A poll whose client has gone away does not count.
-    pub(crate) fn is_ready(&self) -> bool {
-        matches!(&self.state, State::Waiting(reply) if !reply.is_closed())
+    pub(crate) fn new(capacity: usize) -> Self {
+        Self {
+            capacity,
+            phase: Phase::Init,
+            extensions: Extensions::default(),
+            polls: VecDeque::new(),
+            waiting: VecDeque::new(),
+            invocations: Vec::new(),
+        }
     }
 
-    /// Gives the runtime an invocation; it comes back when the runtime is not waiting (any more).
-    pub(crate) fn hand_over(&mut self, handover: Handover) -> Option<Handover> {
-        let ids = Ids {
-            request_id: handover.invocation.request_id.clone(),
-            invocation_id: handover.invocation.invocation_id.clone(),
-        };
-        match std::mem::replace(&mut self.state, State::Running(ids)) {
-            State::Waiting(reply) => {
-                let back = reply.send(Ok(handover)).err()?;
-                self.state = State::Starting;
-                back.ok()
-            }
-            other => {
-                self.state = other;
-                Some(handover)
+    /// Whether the runtime waits for an invocation. A poll whose client has gone away does not count.
+    pub(crate) fn is_ready(&self) -> bool {
+        self.polls.iter().any(|poll| !poll.is_closed())
+    }
+
+    /// Whether init is complete: the runtime waits, and with it all extensions.
+    pub(crate) fn is_initialized(&self) -> bool {
+        (self.is_ready() || self.is_snapshot()) && self.extensions.have_started()
+    }
+
+    pub(crate) fn has_extensions(&self) -> bool {
+        self.extensions.are_there()
+    }
+
+    fn is_snapshot(&self) -> bool {
+        matches!(self.phase, Phase::Snapshot(_))
+    }
+
+    /// Answers the runtime that waits for it.
+    pub(crate) fn restore(&mut self) {
+        if self.is_snapshot() {
+            if let Phase::Snapshot(reply) = mem::replace(&mut self.phase, Phase::Restoring) {
+                // It fails when the client has gone, and then the restore is not in time.
+                let _ = reply.send(Ok(()));
             }
         }
     }
 
+    /// Gives the runtime an invocation, now or with its next call of `/next`.
+    pub(crate) fn hand_over(&mut self, handover: Handover) {
+        self.waiting.push_back(handover);
+        self.match_up();
+    }
+
     /// The deadline is over: an answer that still comes is refused.
-    pub(crate) fn time_out(&mut self) {
-        if let State::Running(ids) | State::Streaming(ids) = &self.state {
-            self.state = State::TimedOut(ids.clone());
+    pub(crate) fn time_out(&mut self, request_id: &str) {
+        self.waiting
+            .retain(|handover| handover.invocation.request_id != request_id);
+        let invoked = self.invocations.iter_mut();
+        for invoked in invoked.filter(|invoked| invoked.is(request_id) && invoked.is_busy()) {
+            invoked.state = State::TimedOut;
         }
     }
 
@@ -154,22 +221,20 @@ impl Protocol {
     pub(crate) fn take(&mut self, call: Call) -> Option<Event> {
         // A reply fails when the client has gone; its call counts all the same.
         match call {
-            Call::Next { reply } => match &self.state {
-                State::Waiting(earlier) if !earlier.is_closed() => {
-                    let _ = reply.send(Err(Refusal::state("a call of /next is waiting already")));
+            Call::Next { reply } => match self.full() {
+                Some(refusal) => {
+                    let _ = reply.send(Err(refusal));
                     None
                 }
-                State::Running(ids) | State::Streaming(ids) => {
-                    let message = format!("{} has not been answered yet", ids.request_id);
-                    let _ = reply.send(Err(Refusal::state(&message)));
-                    None
-                }
-                State::TimedOut(_) => {
-                    let _ = reply.send(Err(Refusal::gone()));
-                    None
-                }
-                State::Starting | State::Waiting(_) | State::Answered(_) => {
-                    self.state = State::Waiting(reply);
+                None => {
+                    self.phase = Phase::Ready;
+                    self.extensions.close();
+                    let answered = |invoked: &Invoked| invoked.state == State::Answered;
+                    if let Some(position) = self.invocations.iter().position(answered) {
+                        self.invocations.remove(position);
+                    }
+                    self.polls.push_back(reply);
+                    self.match_up();
                     Some(Event::Ready)
                 }
             },
@@ -178,11 +243,13 @@ impl Protocol {
                 result,
                 verdict,
                 reply,
-            } => match self.running(&invocation) {
-                Ok(ids) => {
-                    self.state = State::Answered(ids);
+            } => match self.advance(&invocation, State::Answered) {
+                Ok(()) => {
                     let _ = reply.send(verdict);
-                    Some(Event::Answered(result))
+                    Some(Event::Answered {
+                        request_id: invocation.request_id,
+                        result,
+                    })
                 }
                 Err(refusal) => {
                     let _ = reply.send(Err(refusal));
@@ -193,11 +260,13 @@ impl Protocol {
                 invocation,
                 begun,
                 reply,
-            } => match self.running(&invocation) {
-                Ok(ids) => {
-                    self.state = State::Streaming(ids);
+            } => match self.advance(&invocation, State::Streaming) {
+                Ok(()) => {
                     let _ = reply.send(Ok(()));
-                    Some(Event::Begun(begun))
+                    Some(Event::Begun {
+                        request_id: invocation.request_id,
+                        begun,
+                    })
                 }
                 Err(refusal) => {
                     let _ = reply.send(Err(refusal));
@@ -209,86 +278,173 @@ impl Protocol {
                 result,
                 verdict,
                 reply,
-            } => match &self.state {
-                State::Streaming(ids) if ids.request_id == request_id => {
-                    self.state = State::Answered(ids.clone());
-                    let _ = reply.send(verdict);
-                    Some(Event::Answered(result.map(|()| Bytes::new())))
+            } => {
+                let position = self.position(&request_id);
+                match position.map(|position| &mut self.invocations[position]) {
+                    Some(invoked) if invoked.state == State::Streaming => {
+                        invoked.state = State::Answered;
+                        let _ = reply.send(verdict);
+                        Some(Event::Answered {
+                            request_id,
+                            result: result.map(|()| Bytes::new()),
+                        })
+                    }
+                    // Only what was accepted ends, so its time was over meanwhile.
+                    _ => {
+                        self.invocations.retain(|invoked| {
+                            !invoked.is(&request_id) || invoked.state != State::TimedOut
+                        });
+                        let _ = reply.send(Err(Refusal::gone()));
+                        None
+                    }
                 }
-                // Only what was accepted ends, so its time was over meanwhile.
-                _ => {
-                    let _ = reply.send(Err(Refusal::gone()));
-                    None
-                }
-            },
-            Call::InitError { failure, reply } => {
-                if matches!(self.state, State::Starting) {
-                    let _ = reply.send(Ok(()));
-                    Some(Event::InitFailed(failure))
+            }
+            Call::InitError { failure, reply } => self.gave_up(
+                failure,
+                matches!(self.phase, Phase::Init),
+                "init is over: use /runtime/invocation/{id}/error",
+                reply,
+            ),
+            Call::RestoreError { failure, reply } => self.gave_up(
+                failure,
+                matches!(self.phase, Phase::Restoring),
+                "nothing is being restored",
+                reply,
+            ),
+            Call::RestoreNext { reply } => {
+                if matches!(self.phase, Phase::Init) {
+                    self.phase = Phase::Snapshot(reply);
+                    self.extensions.close();
+                    Some(Event::Snapshot)
                 } else {
-                    let _ = reply.send(Err(Refusal::state(
-                        "init is over: use /runtime/invocation/{id}/error",
-                    )));
+                    let _ = reply.send(Err(Refusal::state("init is over")));
                     None
+                }
+            }
+            Call::Register {
+                name,
+                events,
+                identifier,
+                reply,
+            } => {
+                let _ = reply.send(self.extensions.register(&name, &events, identifier));
+                None
+            }
+            Call::NextEvent { identifier, reply } => self
+                .extensions
+                .wait(&identifier, reply)
+                .then_some(Event::ExtensionStarted),
+        }
+    }
+
+    fn gave_up(
+        &self,
+        failure: Failure,
+        is_due: bool,
+        otherwise: &str,
+        reply: oneshot::Sender<Result<(), Refusal>>,
+    ) -> Option<Event> {
+        if is_due {
+            let _ = reply.send(Ok(()));
+            Some(Event::InitFailed(failure))
+        } else {
+            let _ = reply.send(Err(Refusal::state(otherwise)));
+            None
+        }
+    }
+
+    /// Why another call of `/next` is one too many, where it is.
+    fn full(&mut self) -> Option<Refusal> {
+        if self.is_snapshot() {
+            return Some(Refusal::state("a call of /restore/next is waiting"));
+        }
+        self.polls.retain(|poll| !poll.is_closed());
+        let busy = self.invocations.iter().filter(|invoked| invoked.is_busy());
+        let count = busy.clone().count();
+        if self.polls.len() + count < self.capacity {
+            return None;
+        }
+        Some(match busy.last() {
+            Some(Invoked { request_id, .. }) => {
+                Refusal::state(&format!("{request_id} has not been answered yet"))
+            }
+            None => Refusal::state("a call of /next is waiting already"),
+        })
+    }
+
+    /// Answers polls with what waits for them.
+    fn match_up(&mut self) {
+        while let Some(handover) = self.waiting.pop_front() {
+            let invoked = Invoked {
+                request_id: handover.invocation.request_id.clone(),
+                invocation_id: handover.invocation.invocation_id.clone(),
+                state: State::Running,
+            };
+            match self.offer(handover) {
+                None => self.invocations.push(invoked),
+                Some(back) => {
+                    self.waiting.push_front(back);
+                    return;
                 }
             }
         }
     }
 
-    /// The ids of the invocation that is `named`, where it is due for an answer.
-    fn running(&self, named: &Named) -> Result<Ids, Refusal> {
-        let (State::Running(ids)
-        | State::Streaming(ids)
-        | State::Answered(ids)
-        | State::TimedOut(ids)) = &self.state
-        else {
-            return Err(Refusal::request_id());
-        };
-        if ids.request_id != named.request_id {
-            return Err(Refusal::request_id());
+    /// It comes back when nobody takes it: a client may have gone at this very moment.
+    fn offer(&mut self, mut handover: Handover) -> Option<Handover> {
+        while let Some(poll) = self.polls.pop_front() {
+            match poll.send(Ok(handover)) {
+                Err(Ok(back)) => handover = back,
+                _ => return None,
+            }
         }
-        if matches!(&named.invocation_id, Some(echo) if *echo != ids.invocation_id) {
+        Some(handover)
+    }
+
+    /// Moves on the invocation that is `named`, where it is due for an answer.
+    fn advance(&mut self, named: &Named, to: State) -> Result<(), Refusal> {
+        let position = self
+            .position(&named.request_id)
+            .ok_or_else(Refusal::request_id)?;
+        let invoked = &mut self.invocations[position];
+        if matches!(&named.invocation_id, Some(echo) if *echo != invoked.invocation_id) {
             return Err(Refusal::gone());
         }
-        match &self.state {
-            State::Running(ids) => Ok(ids.clone()),
-            State::TimedOut(_) => Err(Refusal::gone()),
-            State::Streaming(_) => Err(Refusal::state("the answer of this invocation has begun")),
-            _ => Err(Refusal::state("this invocation was answered already")),
+        match invoked.state {
+            State::Running => {
+                invoked.state = to;
+                Ok(())
+            }
+            State::Streaming => Err(Refusal::state("the answer of this invocation has begun")),
+            State::Answered => Err(Refusal::state("this invocation was answered already")),
+            State::TimedOut => {
+                self.invocations.remove(position);
+                Err(Refusal::gone())
+            }
         }
+    }
+
+    fn position(&self, request_id: &str) -> Option<usize> {
+        self.invocations
+            .iter()
+            .position(|invoked| invoked.is(request_id))
     }
 }
 
-impl Refusal {
-    fn request_id() -> Self {
-        Self {
-            status: StatusCode::BAD_REQUEST,
-            error_type: "InvalidRequestID",
-            message: "Invalid request ID".to_owned(),
-        }
+impl Invoked {
+    fn is(&self, request_id: &str) -> bool {
+        self.request_id == request_id
     }
 
-    fn state(message: &str) -> Self {
-        Self {
-            status: StatusCode::FORBIDDEN,
-            error_type: "InvalidStateTransition",
-            message: format!("State transition failed: {message}"),
-        }
-    }
-
-    /// For an answer of an invocation that is over, and for every call to a sandbox that is.
-    pub(crate) fn gone() -> Self {
-        Self {
-            status: StatusCode::GONE,
-            error_type: "ErrorRuntimeInvokeTimeout",
-            message: "The invocation has timed out; go on with /next".to_owned(),
-        }
+    /// Whether it keeps one of the runtime's loops busy.
+    fn is_busy(&self) -> bool {
+        matches!(self.state, State::Running | State::Streaming)
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use axum::http::HeaderValue;
+    use axum::http::{HeaderValue, StatusCode};
 
     use super::*;
     use crate::local::{invocation, stream};
@@ -320,7 +476,10 @@ mod tests {
             .unwrap()
             .err()
             .map(|refusal| refusal.status);
-        assert_eq!(refused.is_none(), matches!(event, Some(Event::Answered(_))));
+        assert_eq!(
+            refused.is_none(),
+            matches!(event, Some(Event::Answered { .. }))
+        );
         refused
     }
 
@@ -334,10 +493,16 @@ mod tests {
 
     /// A runtime that has just been given an invocation.
     fn running() -> (Protocol, Invocation) {
-        let mut protocol = Protocol::default();
-        let (_, mut given) = next(&mut protocol);
-        assert!(protocol.hand_over(handover()).is_none());
-        (protocol, given.try_recv().unwrap().unwrap().invocation)
+        let mut protocol = Protocol::new(1);
+        let invocation = given(&mut protocol);
+        (protocol, invocation)
+    }
+
+    /// Asks for an invocation and gets one.
+    fn given(protocol: &mut Protocol) -> Invocation {
+        let (_, mut poll) = next(protocol);
+        protocol.hand_over(handover());
+        poll.try_recv().unwrap().unwrap().invocation
     }
 
     #[test]
@@ -394,11 +559,59 @@ mod tests {
     #[test]
     fn an_answer_after_the_deadline_is_refused() {
         let (mut protocol, invocation) = running();
-        protocol.time_out();
+        protocol.time_out(&invocation.request_id);
         assert_eq!(
             answer(&mut protocol, &invocation.request_id, None),
             Some(StatusCode::GONE)
         );
+    }
+
+    #[test]
+    fn as_many_are_in_flight_as_may_be_and_each_is_answered_by_its_id() {
+        let mut protocol = Protocol::new(2);
+        let one = given(&mut protocol).request_id;
+        let two = given(&mut protocol).request_id;
+        let (_, mut poll) = next(&mut protocol);
+        assert!(poll.try_recv().unwrap().is_err(), "a third");
+        assert_eq!(answer(&mut protocol, &two, None), None);
+        let three = given(&mut protocol).request_id;
+        assert_eq!(
+            answer(&mut protocol, &two, None),
+            Some(StatusCode::BAD_REQUEST)
+        );
+        assert_eq!(answer(&mut protocol, &one, None), None);
+        assert_eq!(answer(&mut protocol, &three, None), None);
+        let (_, mut first) = next(&mut protocol);
+        let (_, mut second) = next(&mut protocol);
+        assert!(first.try_recv().is_err() && second.try_recv().is_err());
+        let (_, mut third) = next(&mut protocol);
+        assert!(third.try_recv().unwrap().is_err());
+    }
+
+    #[test]
+    fn a_time_out_leaves_the_others_alone() {
+        let mut protocol = Protocol::new(2);
+        let late = given(&mut protocol).request_id;
+        let other = given(&mut protocol).request_id;
+        protocol.time_out(&late);
+        assert_eq!(answer(&mut protocol, &late, None), Some(StatusCode::GONE));
+        let (event, _poll) = next(&mut protocol);
+        assert!(matches!(event, Some(Event::Ready)));
+        assert_eq!(answer(&mut protocol, &other, None), None);
+    }
+
+    #[test]
+    fn what_timed_out_before_anybody_took_it_is_handed_to_nobody() {
+        let mut protocol = Protocol::new(1);
+        let (late, next_one) = (handover(), handover());
+        let id = next_one.invocation.request_id.clone();
+        let late_id = late.invocation.request_id.clone();
+        protocol.hand_over(late);
+        protocol.hand_over(next_one);
+        protocol.time_out(&late_id);
+        let (_, mut poll) = next(&mut protocol);
+        let taken = poll.try_recv().unwrap().unwrap().invocation;
+        assert_eq!(taken.request_id, id);
     }
 
     fn begin(protocol: &mut Protocol, request_id: &str) -> Option<StatusCode> {
@@ -417,7 +630,10 @@ mod tests {
             reply,
         });
         let refused = receiver.try_recv().unwrap().err();
-        assert_eq!(refused.is_none(), matches!(event, Some(Event::Begun(_))));
+        assert_eq!(
+            refused.is_none(),
+            matches!(event, Some(Event::Begun { .. }))
+        );
         refused.map(|refusal| refusal.status)
     }
 
@@ -430,7 +646,10 @@ mod tests {
             reply,
         });
         let refused = receiver.try_recv().unwrap().err();
-        assert_eq!(refused.is_none(), matches!(event, Some(Event::Answered(_))));
+        assert_eq!(
+            refused.is_none(),
+            matches!(event, Some(Event::Answered { .. }))
+        );
         refused.map(|refusal| refusal.status)
     }
 
@@ -455,7 +674,7 @@ mod tests {
     fn a_stream_that_outlives_the_deadline_is_gone() {
         let (mut protocol, invocation) = running();
         assert_eq!(begin(&mut protocol, &invocation.request_id), None);
-        protocol.time_out();
+        protocol.time_out(&invocation.request_id);
         assert_eq!(
             end(&mut protocol, &invocation.request_id),
             Some(StatusCode::GONE)
@@ -475,24 +694,53 @@ mod tests {
 
     #[test]
     fn a_poll_that_was_given_up_gets_nothing() {
-        let mut protocol = Protocol::default();
+        let mut protocol = Protocol::new(1);
         drop(next(&mut protocol));
         assert!(!protocol.is_ready());
-        assert!(protocol.hand_over(handover()).is_some());
-        let (event, _poll) = next(&mut protocol);
+        protocol.hand_over(handover());
+        let (event, mut poll) = next(&mut protocol);
         assert!(matches!(event, Some(Event::Ready)));
-        assert!(protocol.hand_over(handover()).is_none());
+        assert!(poll.try_recv().unwrap().is_ok());
     }
 
     #[test]
     fn init_error_is_for_init_alone() {
         let (mut protocol, _) = running();
-        for (protocol, accepted) in [(&mut Protocol::default(), true), (&mut protocol, false)] {
+        for (protocol, accepted) in [(&mut Protocol::new(1), true), (&mut protocol, false)] {
             let (reply, mut receiver) = oneshot::channel();
             let failure = Failure::new("Runtime.Some", "");
             let event = protocol.take(Call::InitError { failure, reply });
             assert_eq!(matches!(event, Some(Event::InitFailed(_))), accepted);
             assert_eq!(receiver.try_recv().unwrap().is_ok(), accepted);
         }
+    }
+
+    #[test]
+    fn a_snapshot_is_taken_once_and_restored() {
+        let mut protocol = Protocol::new(1);
+        let (reply, mut restored) = oneshot::channel();
+        let event = protocol.take(Call::RestoreNext { reply });
+        assert!(matches!(event, Some(Event::Snapshot)));
+        assert!(protocol.is_snapshot() && !protocol.is_ready());
+        let (_, mut poll) = next(&mut protocol);
+        assert!(poll.try_recv().unwrap().is_err());
+        assert!(!gives_up_restored(&mut protocol));
+        protocol.restore();
+        assert_eq!(restored.try_recv().unwrap(), Ok(()));
+        let (reply, mut again) = oneshot::channel();
+        assert!(protocol.take(Call::RestoreNext { reply }).is_none());
+        assert!(again.try_recv().unwrap().is_err());
+        assert!(gives_up_restored(&mut protocol));
+        let (event, _poll) = next(&mut protocol);
+        assert!(matches!(event, Some(Event::Ready)));
+        assert!(!gives_up_restored(&mut protocol));
+    }
+
+    fn gives_up_restored(protocol: &mut Protocol) -> bool {
+        let (reply, mut receiver) = oneshot::channel();
+        let failure = Failure::new("Runtime.AfterRestoreError", "");
+        let event = protocol.take(Call::RestoreError { failure, reply });
+        assert_eq!(receiver.try_recv().unwrap().is_ok(), event.is_some());
+        event.is_some()
     }
 }

@@ -26,6 +26,15 @@ impl Status {
     }
 }
 
+/// What came before the first invocation of a sandbox, and is billed with it.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Cold {
+    /// Billed since August 2025 for every kind of function.
+    Init(Duration),
+    /// From a snapshot, the init before which is reported by itself.
+    Restore(Duration),
+}
+
 /// Whether the init was the first one, or came with an invocation because that had failed.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Phase {
@@ -50,16 +59,17 @@ pub(crate) struct Report<'a> {
     pub(crate) memory_size: u16,
     /// Most memory used, in bytes.
     pub(crate) memory_used: u64,
-    /// Of the sandbox's first invocation; billed with it (since August 2025 for every kind of function).
-    pub(crate) init_duration: Option<Duration>,
+    pub(crate) cold: Option<Cold>,
     pub(crate) status: Option<Status>,
 }
 
 impl Report<'_> {
     pub(crate) fn line(&self) -> String {
-        let billed = (self.duration + self.init_duration.unwrap_or_default())
-            .as_nanos()
-            .div_ceil(1_000_000);
+        let cold = match self.cold {
+            Some(Cold::Init(duration) | Cold::Restore(duration)) => duration,
+            None => Duration::ZERO,
+        };
+        let billed = whole_milliseconds(self.duration + cold);
         let mut line = format!(
             "REPORT RequestId: {}\tDuration: {:.2} ms\tBilled Duration: {billed} ms\tMemory Size: {} MB\tMax Memory Used: {} MB",
             self.request_id,
@@ -67,9 +77,19 @@ impl Report<'_> {
             self.memory_size,
             self.memory_used.div_ceil(1 << 20),
         );
-        if let Some(init) = self.init_duration {
-            let _ = write!(line, "\tInit Duration: {:.2} ms", milliseconds(init));
-        }
+        // Writing to a String cannot fail.
+        let _ = match self.cold {
+            Some(Cold::Init(init)) => {
+                write!(line, "\tInit Duration: {:.2} ms", milliseconds(init))
+            }
+            Some(Cold::Restore(restore)) => write!(
+                line,
+                "\tRestore Duration: {:.2} ms\tBilled Restore Duration: {} ms",
+                milliseconds(restore),
+                whole_milliseconds(restore)
+            ),
+            None => Ok(()),
+        };
         if let Some(status) = &self.status {
             status.append_to(&mut line);
         }
@@ -77,7 +97,8 @@ impl Report<'_> {
     }
 }
 
-pub(crate) fn init_report(duration: Duration, phase: Phase, status: &Status) -> String {
+/// Where an init is part of an invocation and went well Lambda has no such line.
+pub(crate) fn init_report(duration: Duration, phase: Phase, status: Option<&Status>) -> String {
     let phase = match phase {
         Phase::Init => "init",
         Phase::Invoke => "invoke",
@@ -86,7 +107,25 @@ pub(crate) fn init_report(duration: Duration, phase: Phase, status: &Status) -> 
         "INIT_REPORT Init Duration: {:.2} ms\tPhase: {phase}",
         milliseconds(duration)
     );
-    status.append_to(&mut line);
+    if let Some(status) = status {
+        status.append_to(&mut line);
+    }
+    line
+}
+
+/// Lambda names the version of its managed runtime here, and of that there is none.
+pub(crate) fn restore_start() -> String {
+    "RESTORE_START Runtime Version: lambda-local".to_owned()
+}
+
+pub(crate) fn restore_report(duration: Duration, status: Option<&Status>) -> String {
+    let mut line = format!(
+        "RESTORE_REPORT Restore Duration: {:.2} ms",
+        milliseconds(duration)
+    );
+    if let Some(status) = status {
+        status.append_to(&mut line);
+    }
     line
 }
 
@@ -141,6 +180,11 @@ fn signal_name(signal: i32) -> String {
     }
 }
 
+/// As billed: rounded up.
+fn whole_milliseconds(duration: Duration) -> u128 {
+    duration.as_nanos().div_ceil(1_000_000)
+}
+
 fn milliseconds(duration: Duration) -> f64 {
     duration.as_secs_f64() * 1000.0
 }
@@ -155,7 +199,7 @@ mod tests {
             duration: Duration::from_micros(1234),
             memory_size: 1024,
             memory_used: 31 * (1 << 20) - 5,
-            init_duration: None,
+            cold: None,
             status: None,
         }
     }
@@ -167,7 +211,7 @@ mod tests {
             "REPORT RequestId: id\tDuration: 1.23 ms\tBilled Duration: 2 ms\tMemory Size: 1024 MB\tMax Memory Used: 31 MB"
         );
         let first = Report {
-            init_duration: Some(Duration::from_millis(100)),
+            cold: Some(Cold::Init(Duration::from_millis(100))),
             ..report()
         };
         assert!(
@@ -181,6 +225,22 @@ mod tests {
                 .ends_with("\tMax Memory Used: 31 MB\tInit Duration: 100.00 ms"),
             "{}",
             first.line()
+        );
+        let restored = Report {
+            cold: Some(Cold::Restore(Duration::from_micros(100_500))),
+            ..report()
+        };
+        assert!(
+            restored.line().contains("\tBilled Duration: 102 ms\t"),
+            "{}",
+            restored.line()
+        );
+        assert!(
+            restored
+                .line()
+                .ends_with("\tRestore Duration: 100.50 ms\tBilled Restore Duration: 101 ms"),
+            "{}",
+            restored.line()
         );
         let late = Report {
             status: Some(Status::Timeout),
@@ -200,8 +260,16 @@ mod tests {
             error_type: "Runtime.ExitError".into(),
         };
         assert_eq!(
-            init_report(Duration::from_millis(10), Phase::Init, &status),
+            init_report(Duration::from_millis(10), Phase::Init, Some(&status)),
             "INIT_REPORT Init Duration: 10.00 ms\tPhase: init\tStatus: error\tError Type: Runtime.ExitError"
+        );
+        assert_eq!(
+            restore_report(Duration::from_millis(10), Some(&status)),
+            "RESTORE_REPORT Restore Duration: 10.00 ms\tStatus: error\tError Type: Runtime.ExitError"
+        );
+        assert_eq!(
+            restore_report(Duration::from_millis(10), None),
+            "RESTORE_REPORT Restore Duration: 10.00 ms"
         );
     }
 

@@ -9,14 +9,16 @@ use axum::{
     routing::{any, get, post},
 };
 use bytes::Bytes;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::oneshot;
 
 use crate::local::{
     body::{self, Collected, Forwarded, PAYLOAD_LIMIT},
+    calls::Calls,
     failure::Failure,
     invocation::Streamed,
     log::Log,
-    protocol::{Begun, Call, Handover, Named, Refusal},
+    protocol::{Begun, Call, Handover, Named},
+    refusal::Refusal,
     stream,
 };
 
@@ -30,28 +32,32 @@ const INVOCATION_ID: HeaderName = HeaderName::from_static("lambda-runtime-invoca
 
 #[derive(Clone)]
 struct Api {
-    calls: mpsc::UnboundedSender<Call>,
+    calls: Calls,
     log: Log,
 }
 
-/// The routes of version 2018-06-01; what is called on them comes out of the receiver.
-pub(crate) fn router(log: Log) -> (Router, mpsc::UnboundedReceiver<Call>) {
-    let (calls, receiver) = mpsc::unbounded_channel();
+/// The routes of version 2018-06-01. Those of a restore are there only where there are snapshots.
+pub(crate) fn router(calls: Calls, has_snapshots: bool, log: Log) -> Router {
+    let restore = if has_snapshots {
+        Router::new()
+            .route("/restore/next", get(restore_next))
+            .route("/restore/error", post(restore_error))
+    } else {
+        Router::new().route("/restore/{*call}", any(no_restore))
+    };
     let runtime = Router::new()
         .route("/invocation/next", get(next))
         .route("/invocation/{id}/response", post(response))
         .route("/invocation/{id}/error", post(error))
         .route("/init/error", post(init_error))
-        .route("/restore/{*call}", any(restore));
-    let router = Router::new()
+        .merge(restore);
+    Router::new()
         .nest("/2018-06-01/runtime", runtime)
-        .with_state(Api { calls, log });
-    (router, receiver)
+        .with_state(Api { calls, log })
 }
 
 async fn next(State(api): State<Api>) -> HttpResponse {
-    let (reply, handover) = oneshot::channel();
-    match api.call(Call::Next { reply }, handover).await {
+    match api.calls.make(|reply| Call::Next { reply }).await {
         Ok(handover) => event(handover),
         Err(refusal) => refusal.into_response(),
     }
@@ -170,19 +176,28 @@ async fn error(State(api): State<Api>, Path(id): Path<String>, request: Request)
 }
 
 async fn init_error(State(api): State<Api>, request: Request) -> HttpResponse {
-    let (parts, body) = request.into_parts();
-    let failure = match api.failure(&parts.headers, body).await {
-        Ok(failure) => failure,
-        Err(refusal) => return refusal.into_response(),
-    };
-    let (reply, verdict) = oneshot::channel();
-    accepted(api.call(Call::InitError { failure, reply }, verdict).await)
+    api.give_up(request, |failure, reply| Call::InitError { failure, reply })
+        .await
 }
 
-async fn restore() -> HttpResponse {
+async fn restore_next(State(api): State<Api>) -> HttpResponse {
+    match api.calls.make(|reply| Call::RestoreNext { reply }).await {
+        Ok(()) => StatusCode::OK.into_response(),
+        Err(refusal) => refusal.into_response(),
+    }
+}
+
+async fn restore_error(State(api): State<Api>, request: Request) -> HttpResponse {
+    api.give_up(request, |failure, reply| Call::RestoreError {
+        failure,
+        reply,
+    })
+    .await
+}
+
+async fn no_restore() -> HttpResponse {
     let message =
-        "lambda-local does not take snapshots: AWS_LAMBDA_INITIALIZATION_TYPE is on-demand"
-            .to_owned();
+        "there is no snapshot: AWS_LAMBDA_INITIALIZATION_TYPE is not snap-start".to_owned();
     Refusal {
         status: StatusCode::NOT_FOUND,
         error_type: "NotSupported",
@@ -192,16 +207,6 @@ async fn restore() -> HttpResponse {
 }
 
 impl Api {
-    async fn call<T>(
-        &self,
-        call: Call,
-        reply: oneshot::Receiver<Result<T, Refusal>>,
-    ) -> Result<T, Refusal> {
-        // Both fail when the sandbox is over: the caller outlived it by a moment.
-        self.calls.send(call).map_err(|_| Refusal::gone())?;
-        reply.await.unwrap_or_else(|_| Err(Refusal::gone()))
-    }
-
     async fn answer(
         &self,
         request_id: String,
@@ -209,14 +214,13 @@ impl Api {
         result: Result<Bytes, Failure>,
         verdict: Result<(), Refusal>,
     ) -> HttpResponse {
-        let (reply, receiver) = oneshot::channel();
-        let call = Call::Answer {
+        let call = |reply| Call::Answer {
             invocation: named(&request_id, headers),
             result,
             verdict,
             reply,
         };
-        self.answered(&request_id, self.call(call, receiver).await)
+        self.answered(&request_id, self.calls.make(call).await)
     }
 
     /// Takes a streamed answer: begun with its headers, ended with its body.
@@ -231,17 +235,16 @@ impl Api {
             .get(CONTENT_TYPE)
             .cloned()
             .unwrap_or(HeaderValue::from_static("application/octet-stream"));
-        let (reply, receiver) = oneshot::channel();
         let streamed = Streamed {
             content_type,
             stream,
         };
-        let call = Call::Begin {
+        let call = |reply| Call::Begin {
             invocation: named(&request_id, headers),
             begun: Box::new(Begun { streamed, control }),
             reply,
         };
-        if let Err(refusal) = self.call(call, receiver).await {
+        if let Err(refusal) = self.calls.make(call).await {
             body::drain(body).await;
             return self.answered(&request_id, Err(refusal));
         }
@@ -273,6 +276,20 @@ impl Api {
             ));
         }
         accepted(result)
+    }
+
+    /// The runtime reports that it cannot go on.
+    async fn give_up(
+        &self,
+        request: Request,
+        call: impl FnOnce(Failure, oneshot::Sender<Result<(), Refusal>>) -> Call,
+    ) -> HttpResponse {
+        let (parts, body) = request.into_parts();
+        let failure = match self.failure(&parts.headers, body).await {
+            Ok(failure) => failure,
+            Err(refusal) => return refusal.into_response(),
+        };
+        accepted(self.calls.make(|reply| call(failure, reply)).await)
     }
 
     async fn failure(&self, headers: &HeaderMap, body: Body) -> Result<Failure, Refusal> {
@@ -344,17 +361,16 @@ impl Open<'_> {
         result: Result<(), Failure>,
         verdict: Result<(), Refusal>,
     ) -> Result<(), Refusal> {
-        let (reply, receiver) = oneshot::channel();
         let Some(request_id) = self.request_id.take() else {
             return Ok(());
         };
-        let call = Call::End {
+        let call = |reply| Call::End {
             request_id,
             result,
             verdict,
             reply,
         };
-        self.api.call(call, receiver).await
+        self.api.calls.make(call).await
     }
 }
 
@@ -367,8 +383,7 @@ impl Drop for Open<'_> {
                 verdict: Ok(()),
                 reply: oneshot::channel().0,
             };
-            // It fails when the sandbox is over, and with it the invocation.
-            let _ = self.api.calls.send(call);
+            self.api.calls.tell(call);
         }
     }
 }
@@ -395,29 +410,11 @@ fn is_error_type(text: &str) -> bool {
 
 fn accepted(result: Result<(), Refusal>) -> HttpResponse {
     match result {
-        Ok(()) => (StatusCode::ACCEPTED, json(), r#"{"status":"OK"}"#).into_response(),
-        Err(refusal) => refusal.into_response(),
-    }
-}
-
-fn json() -> [(HeaderName, &'static str); 1] {
-    [(CONTENT_TYPE, "application/json")]
-}
-
-impl Refusal {
-    fn truncated() -> Self {
-        Self {
-            status: StatusCode::BAD_REQUEST,
-            error_type: "TruncatedHTTPRequest",
-            message: "HTTP request detected as truncated".to_owned(),
+        Ok(()) => {
+            let json = [(CONTENT_TYPE, "application/json")];
+            (StatusCode::ACCEPTED, json, r#"{"status":"OK"}"#).into_response()
         }
-    }
-}
-
-impl IntoResponse for Refusal {
-    fn into_response(self) -> HttpResponse {
-        let body = Failure::new(self.error_type, &self.message).body;
-        (self.status, json(), body).into_response()
+        Err(refusal) => refusal.into_response(),
     }
 }
 

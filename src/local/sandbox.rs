@@ -12,21 +12,24 @@ use std::{
 };
 
 use axum::serve::ListenerExt;
-use bytes::Bytes;
 use tokio::{net::TcpListener, sync::mpsc, task::AbortHandle, time::timeout};
 
 use crate::local::{
+    calls::Calls,
+    extensions_api,
     failure::Failure,
     invocation,
     log::Log,
-    options::Function,
+    options::{Function, Initialization},
     output::Output,
     process::Process,
-    protocol::{self, Begun, Call, Handover, Protocol},
+    protocol::{self, Call, Handover, Protocol},
     runtime_api,
 };
 
-/// How long the bootstrap may take to end by itself before it is killed; at its shutdown Lambda gives a runtime 300 ms.
+/// How long the bootstrap may take to end by itself before it is killed. Lambda gives a runtime with an internal extension
+/// 500 ms, and one without any extension no time and no signal
+/// (docs.aws.amazon.com/lambda/latest/dg/lambda-runtime-environment.html, shutdown phase).
 const SHUTDOWN: Duration = Duration::from_millis(500);
 
 pub(crate) struct Sandbox {
@@ -40,14 +43,8 @@ pub(crate) struct Sandbox {
 /// What happens in a sandbox.
 #[derive(Debug)]
 pub(crate) enum Event {
-    /// The runtime waits for an invocation.
-    Ready,
-    /// The answer of the invocation in flight has begun.
-    Begun(Box<Begun>),
-    /// The invocation in flight has its answer, or the end of it.
-    Answered(Result<Bytes, Failure>),
-    /// The runtime reported that it cannot start.
-    InitFailed(Failure),
+    /// The runtime made a call.
+    Called(protocol::Event),
     /// The bootstrap ended.
     Exited(ExitStatus),
 }
@@ -74,7 +71,11 @@ impl Sandbox {
             &mut command,
             format!("AWS_LAMBDA_LOG_STREAM_NAME={log_stream}"),
         )?;
-        let (router, calls) = runtime_api::router(log.clone());
+        let has_snapshots = function.initialization == Initialization::SnapStart;
+        let (caller, calls) = Calls::new();
+        let handler = function.handler.clone();
+        let router = runtime_api::router(caller.clone(), has_snapshots, log.clone())
+            .merge(extensions_api::router(caller, handler, log.clone()));
         let listener = listener.tap_io(|stream| {
             // Best effort: without it an answer is only later, not wrong.
             let _ = stream.set_nodelay(true);
@@ -84,7 +85,7 @@ impl Sandbox {
         Ok(Self {
             process,
             output,
-            protocol: Protocol::default(),
+            protocol: Protocol::new(function.initialization.concurrency()),
             calls,
             server,
         })
@@ -108,14 +109,15 @@ impl Sandbox {
                     Err(end) => return end,
                 },
             };
-            match protocol.take(call) {
-                Some(protocol::Event::Ready) => return Event::Ready,
-                Some(protocol::Event::Begun(begun)) => return Event::Begun(begun),
-                Some(protocol::Event::Answered(result)) => return Event::Answered(result),
-                Some(protocol::Event::InitFailed(failure)) => return Event::InitFailed(failure),
-                None => {}
+            if let Some(event) = protocol.take(call) {
+                return Event::Called(event);
             }
         }
+    }
+
+    /// Whether init is complete.
+    pub(crate) fn is_initialized(&self) -> bool {
+        self.protocol.is_initialized()
     }
 
     /// Whether the runtime waits for an invocation.
@@ -123,9 +125,19 @@ impl Sandbox {
         self.protocol.is_ready()
     }
 
-    /// Gives the runtime an invocation; it comes back when the runtime has gone from `/next`.
-    pub(crate) fn hand_over(&mut self, handover: Handover) -> Option<Handover> {
-        self.protocol.hand_over(handover)
+    /// Tells a runtime that waits for it that it was restored.
+    pub(crate) fn restore(&mut self) {
+        self.protocol.restore();
+    }
+
+    /// Gives the runtime an invocation, now or with its next call of `/next`.
+    pub(crate) fn hand_over(&mut self, handover: Handover) {
+        self.protocol.hand_over(handover);
+    }
+
+    /// The deadline of an invocation is over: an answer that still comes is refused.
+    pub(crate) fn time_out(&mut self, request_id: &str) {
+        self.protocol.time_out(request_id);
     }
 
     /// Hands on what was written up to now, so that it stands before the lines that end an invocation.
@@ -138,15 +150,15 @@ impl Sandbox {
         self.process.memory()
     }
 
-    /// Kills everything, after a time-out, a failed init or the bootstrap's end.
-    pub(crate) fn kill(self) {
-        drop(self);
-    }
-
-    /// Asks the bootstrap to end, then does as [`Sandbox::leave`].
-    pub(crate) async fn stop(self) {
-        self.process.terminate();
-        self.leave().await;
+    /// Ends everything as Lambda does: the bootstrap is asked to end where an extension has registered, and all that is
+    /// left is killed. What it still calls is refused.
+    pub(crate) async fn stop(mut self) {
+        self.calls.close();
+        while self.calls.try_recv().is_ok() {}
+        if self.protocol.has_extensions() {
+            self.process.terminate();
+            self.leave().await;
+        }
     }
 
     /// Lets the bootstrap end by itself for a moment (it has said that it will), then kills what is left.
@@ -154,14 +166,13 @@ impl Sandbox {
         let exited = async { while !matches!(self.event().await, Event::Exited(_)) {} };
         // Being late is no error: the kill follows either way.
         let _ = timeout(SHUTDOWN, exited).await;
-        self.kill();
     }
 }
 
 impl Drop for Sandbox {
-    /// Whoever has the sandbox answers for its end, a future that is dropped in the middle of [`Sandbox::leave`] too.
+    /// Kills everything. Whoever has the sandbox answers for its end, a future that is dropped in the middle of
+    /// [`Sandbox::leave`] too.
     fn drop(&mut self) {
-        self.protocol.time_out();
         self.process.kill_all();
         // Only now has everybody written what they will.
         self.output.finish();
@@ -182,7 +193,8 @@ async fn call_or_end(
             // waitpid fails for a child that somebody else has waited for, and nothing here does.
             Err(error) => {
                 let message = format!("cannot wait for the bootstrap: {error}");
-                Event::InitFailed(Failure::new("Runtime.Unknown", &message))
+                let failure = Failure::new("Runtime.Unknown", &message);
+                Event::Called(protocol::Event::InitFailed(failure))
             }
         }),
     }
@@ -206,7 +218,10 @@ fn environment(function: &Function) -> Vec<(String, String)> {
             "AWS_LAMBDA_LOG_GROUP_NAME",
             "/aws/lambda/function".to_owned(),
         ),
-        ("AWS_LAMBDA_INITIALIZATION_TYPE", "on-demand".to_owned()),
+        (
+            "AWS_LAMBDA_INITIALIZATION_TYPE",
+            function.initialization.name().to_owned(),
+        ),
         ("AWS_REGION", "us-east-1".to_owned()),
         ("AWS_DEFAULT_REGION", "us-east-1".to_owned()),
         ("TZ", ":UTC".to_owned()),
@@ -220,8 +235,18 @@ fn environment(function: &Function) -> Vec<(String, String)> {
             ),
         ),
     ];
+    let managed = match function.initialization {
+        Initialization::ManagedInstances { concurrency } => vec![
+            ("AWS_LAMBDA_MAX_CONCURRENCY", concurrency.to_string()),
+            // The only log format that they have
+            // (docs.aws.amazon.com/lambda/latest/dg/monitoring-cloudwatchlogs-logformat.html).
+            ("AWS_LAMBDA_LOG_FORMAT", "JSON".to_owned()),
+        ],
+        Initialization::OnDemand | Initialization::SnapStart => Vec::new(),
+    };
     lambda
         .into_iter()
+        .chain(managed)
         .map(|(key, value)| (key.to_owned(), value))
         .chain(function.env.iter().cloned())
         .collect()

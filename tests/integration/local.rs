@@ -143,6 +143,18 @@ impl Local {
         }
     }
 
+    /// Stops it, and gives the rest of the log.
+    pub(crate) async fn stop_with_log(mut self) -> Vec<String> {
+        self.shutdown.send(()).unwrap();
+        self.running.await.unwrap().unwrap();
+        let mut lines = Vec::new();
+        // It ends with the log.
+        while let Some(line) = self.lines.recv().await {
+            lines.push(line);
+        }
+        lines
+    }
+
     pub(crate) async fn stop(self) {
         self.shutdown.send(()).unwrap();
         self.running.await.unwrap().unwrap();
@@ -192,17 +204,19 @@ fn options(folder: &Path) -> Options {
         handler: "public/index.php".into(),
         timeout: 60,
         memory: 512,
+        concurrency: None,
+        snapstart: false,
         env: vec![("MY_NAME".into(), "value".into())],
         function_dir: folder.into(),
     }
 }
 
-fn last_number(line: &str) -> i32 {
+pub(crate) fn last_number(line: &str) -> i32 {
     line.rsplit(' ').next().unwrap().parse().unwrap()
 }
 
 /// Whether a process is there and more than a zombie, which an orphan is until init has waited for it.
-fn is_running(pid: i32) -> bool {
+pub(crate) fn is_running(pid: i32) -> bool {
     let status = fs::read_to_string(format!("/proc/{pid}/status"));
     status.is_ok_and(|status| !status.contains("\nState:\tZ"))
 }
@@ -467,21 +481,22 @@ while True:
         time.sleep(1000)
     respond(id, "fine")
 "#,
-        |function| function.timeout = Duration::from_secs(1),
+        // Long enough for the init that comes with the invocation after it.
+        |function| function.timeout = Duration::from_secs(5),
     )
     .await;
     let error = local.invoke_error("\"hang\"").await;
     assert_eq!(error["errorType"], "Sandbox.Timedout");
     let message = error["errorMessage"].as_str().unwrap();
     assert!(
-        message.ends_with(" Error: Task timed out after 1.00 seconds"),
+        message.ends_with(" Error: Task timed out after 5.00 seconds"),
         "{message}"
     );
     let lines = local.lines_until("REPORT").await;
     assert!(
         lines
             .iter()
-            .any(|line| line.ends_with(" Task timed out after 1.00 seconds")),
+            .any(|line| line.ends_with(" Task timed out after 5.00 seconds")),
         "{lines:#?}"
     );
     assert!(lines.last().unwrap().contains("\tBilled Duration: "));
@@ -1134,7 +1149,7 @@ time.sleep(1000)
             ),
             (
                 &["--env", "AWS_LAMBDA_MAX_CONCURRENCY=2", path],
-                "one event at a time",
+                "choose it with --concurrency",
             ),
         ];
         for (arguments, message) in cases {

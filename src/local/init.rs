@@ -1,0 +1,146 @@
+//! How a sandbox comes about: init, and with SnapStart the restore that follows.
+
+use std::{io, time::Duration};
+
+use tokio::time::{Instant, timeout_at};
+
+use crate::local::{
+    broken::Broken,
+    failure::Failure,
+    log::Log,
+    options::{Function, Initialization},
+    protocol,
+    report::{self, Cold, Phase},
+    sandbox::{Event, Sandbox},
+};
+
+/// Starts a sandbox and waits until the runtime waits for an invocation; ends it when that is not before `until`. It is
+/// in `place` from its start on, so that it can be ended when this future is dropped.
+pub(crate) async fn init(
+    place: &mut Option<Sandbox>,
+    function: &Function,
+    log: &Log,
+    until: Instant,
+    phase: Phase,
+) -> Result<Option<Cold>, Broken> {
+    let begun = Instant::now();
+    if let Err(broken) = start(place, function, log, until).await {
+        // Before the words on it: what the bootstrap wrote last is mostly the reason.
+        end(place, &broken).await;
+        log.note(match &broken {
+            Broken::TimedOut => {
+                "init failed: the bootstrap, or an extension that it registered, did not ask for /next in time"
+                    .to_owned()
+            }
+            Broken::Exited(status) => format!("init failed: the bootstrap ended ({status})"),
+            Broken::Init(failure) => format!("init failed: {}", failure.excerpt()),
+        });
+        let status = broken.status();
+        log.line(report::init_report(begun.elapsed(), phase, Some(&status)));
+        return Err(match phase {
+            Phase::Init => not_in_time(broken, "Init", function.init_limit),
+            Phase::Invoke => broken,
+        });
+    }
+    let duration = begun.elapsed();
+    if function.initialization == Initialization::OnDemand {
+        return Ok(matches!(phase, Phase::Init).then_some(Cold::Init(duration)));
+    }
+    log.line(report::init_report(duration, phase, None));
+    if function.initialization == Initialization::SnapStart {
+        return restore(place, function, log).await.map(Some);
+    }
+    Ok(None)
+}
+
+async fn start(
+    place: &mut Option<Sandbox>,
+    function: &Function,
+    log: &Log,
+    until: Instant,
+) -> Result<(), Broken> {
+    let sandbox = Sandbox::start(function, log)
+        .await
+        .map_err(|error| not_started(function, &error))?;
+    wait_for(place.insert(sandbox), Sandbox::is_initialized, until).await
+}
+
+/// Plays the other half of SnapStart's life cycle. A snapshot of processes is not to be had here, so the very ones that
+/// were initialised go on: what must not be shared between sandboxes is not found out this way, the rest is.
+async fn restore(
+    place: &mut Option<Sandbox>,
+    function: &Function,
+    log: &Log,
+) -> Result<Cold, Broken> {
+    log.note("init is complete: Lambda would take the snapshot now; here the same processes go on, as if restored");
+    log.line(report::restore_start());
+    let begun = Instant::now();
+    let result = match place {
+        Some(sandbox) => {
+            sandbox.restore();
+            wait_for(sandbox, Sandbox::is_ready, begun + function.restore_limit).await
+        }
+        None => Ok(()),
+    };
+    let Err(broken) = result else {
+        let duration = begun.elapsed();
+        log.line(report::restore_report(duration, None));
+        return Ok(Cold::Restore(duration));
+    };
+    end(place, &broken).await;
+    log.note(match &broken {
+        Broken::TimedOut => {
+            "restore failed: the bootstrap did not ask for /runtime/invocation/next in time"
+                .to_owned()
+        }
+        Broken::Exited(status) => format!("restore failed: the bootstrap ended ({status})"),
+        Broken::Init(failure) => format!("restore failed: {}", failure.excerpt()),
+    });
+    let status = broken.status();
+    log.line(report::restore_report(begun.elapsed(), Some(&status)));
+    Err(not_in_time(broken, "Restore", function.restore_limit))
+}
+
+/// Ends what is not ready. A bootstrap that said so itself has a moment to exit.
+async fn end(place: &mut Option<Sandbox>, broken: &Broken) {
+    match (broken, place.take()) {
+        (Broken::Init(_), Some(sandbox)) => sandbox.leave().await,
+        (_, Some(sandbox)) => sandbox.stop().await,
+        (_, None) => {}
+    }
+}
+
+async fn wait_for(
+    sandbox: &mut Sandbox,
+    is_there: impl Fn(&Sandbox) -> bool,
+    until: Instant,
+) -> Result<(), Broken> {
+    while !is_there(sandbox) {
+        match timeout_at(until, sandbox.event()).await {
+            Ok(Event::Called(protocol::Event::InitFailed(failure))) => {
+                return Err(Broken::Init(failure));
+            }
+            Ok(Event::Called(_)) => {}
+            Ok(Event::Exited(status)) => return Err(Broken::Exited(status)),
+            Err(_) => return Err(Broken::TimedOut),
+        }
+    }
+    Ok(())
+}
+
+/// A time-out of its own is told as such: that of an invocation is another.
+fn not_in_time(broken: Broken, what: &str, limit: Duration) -> Broken {
+    match broken {
+        Broken::TimedOut => {
+            let seconds = limit.as_secs_f64();
+            let message = format!("Error: {what} timed out after {seconds:.2} seconds");
+            Broken::Init(Failure::new("Sandbox.Timedout", &message))
+        }
+        other => other,
+    }
+}
+
+fn not_started(function: &Function, error: &io::Error) -> Broken {
+    let message = format!("Error: fork/exec {}: {error}", function.bootstrap.display());
+    Broken::Init(Failure::new("Runtime.InvalidEntrypoint", &message))
+}
