@@ -25,14 +25,15 @@ fn sleeping_looping_and_blocked_scripts_are_stopped_and_their_log_is_kept() {
             case 'deaf': exec('trap : TERM INT HUP QUIT; sleep 60'); break; \
         } \
         error_log('AFTER');";
-    let mut lambda = function(script).start();
-    let mut last = lambda.get("/");
     for what in ["sleep", "loop", "exec", "deaf"] {
+        // each with a php-fpm of its own: that of Debian can lose the stderr of a worker that replaces a killed one
+        let mut lambda = function(script).start();
+        let last = lambda.get("/");
         let old = lambda.processes();
-        let call = invoke(&mut lambda, &format!("/?what={what}"), 300);
+        let call = invoke(&mut lambda, &format!("/?what={what}"), 1000);
         assert_eq!(call.error_type(), "Function.Timeout", "{what}");
         assert!(
-            call.error_message().contains("0.") && call.error_message().contains("longer timeout")
+            call.error_message().contains("0.9") && call.error_message().contains("longer timeout")
         );
         let of_this = &call.log[call.log.rfind("it begins").expect("its log")..];
         assert!(of_this.contains("half a line"), "{what}: {}", call.log);
@@ -43,9 +44,7 @@ fn sleeping_looping_and_blocked_scripts_are_stopped_and_their_log_is_kept() {
             .find(|process| process.title.contains("pool"))
             .unwrap();
         assert!(worker.ends_within(Duration::ZERO), "{what}");
-        let page = lambda.get("/");
-        assert_ne!(page, last, "a new worker");
-        last = page;
+        assert_ne!(lambda.get("/"), last, "a new worker");
     }
 }
 
