@@ -15,7 +15,7 @@ use crate::failure::Failure;
 use crate::fpm::settings::Settings;
 use crate::fpm::{Fpm, StartError};
 use crate::invocation::{self, Function};
-use crate::log::{Context, Format, Level, Log};
+use crate::log::{Context, Level, Log};
 use crate::runtime_api::{Error, RuntimeApi};
 use crate::slot::{Slot, encode};
 
@@ -38,7 +38,7 @@ pub fn run(config: Result<Config, Invalid>) -> ExitCode {
             Ok(config) => serve(config, &mut terminate).await,
             Err(invalid) => {
                 let log = Log {
-                    format: Format::Text,
+                    format: invalid.log_format,
                     level: Level::Trace,
                 };
                 let api = invalid.runtime_api.as_deref().map(RuntimeApi::new);

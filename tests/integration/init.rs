@@ -110,6 +110,24 @@ fn all_bad_values_at_once() {
 }
 
 #[test]
+fn with_json_a_failed_start_is_an_object_in_the_log_too() {
+    for (name, value) in [("_HANDLER", "none.php"), ("PHP_LAMBDA_TYPO", "1")] {
+        let mut lambda = Function::new("")
+            .env(name, value)
+            .env("AWS_LAMBDA_LOG_FORMAT", "JSON")
+            .start();
+        let error_type = lambda.call().error_type();
+        lambda.wait();
+        let log = lambda.log();
+        let line: serde_json::Value =
+            serde_json::from_str(&log).unwrap_or_else(|_| panic!("no JSON: {log}"));
+        assert_eq!(line["level"], "FATAL");
+        let message = line["message"].as_str().unwrap();
+        assert!(message.starts_with(&error_type), "{message}");
+    }
+}
+
+#[test]
 fn a_missing_extension_is_an_error_with_phps_own_words() {
     let text = message(
         Function::new("").file("php/conf.d/x.ini", "extension=nope\n"),
