@@ -361,3 +361,14 @@ fn set_limits(slots: usize) {
         set(Resource::Nofile, all);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_end_fits_into_the_time_before_sigkill() {
+        let taken = SHUTDOWN_INVOCATION + SHUTDOWN_FPM;
+        assert!(taken <= Duration::from_millis(250), "{taken:?} of 300 ms");
+    }
+}
