@@ -206,6 +206,8 @@ impl StatusCodes {
 pub struct Invalid {
     /// `host:port` of the Runtime API where that much is known, to report the rest to.
     pub runtime_api: Option<String>,
+    /// How the log is written, where that much is known.
+    pub log_format: Format,
     /// One sentence for each bad value.
     pub problems: Vec<String>,
 }
@@ -300,6 +302,7 @@ impl Config {
             problems if problems.is_empty() => Ok(config),
             problems => Err(Invalid {
                 runtime_api,
+                log_format: config.log_format,
                 problems,
             }),
         }

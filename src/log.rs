@@ -290,6 +290,12 @@ mod tests {
             "PHP Warning:  oh \u{fffd} in /var/task/a.php on line 3"
         );
         assert_eq!(line.matches('\n').count(), 1);
+        let nobodys = json(Level::Info)
+            .own_line(now(), &Context::default(), Level::Info, "up")
+            .unwrap();
+        let object: serde_json::Value = serde_json::from_str(&nobodys).unwrap();
+        let expected = serde_json::json!({"timestamp": "2026-11-22T16:00:01.123Z", "level": "INFO", "message": "up"});
+        assert_eq!(object, expected);
     }
 
     #[test]

@@ -15,7 +15,7 @@ use crate::failure::Failure;
 use crate::fpm::settings::Settings;
 use crate::fpm::{Fpm, StartError};
 use crate::invocation::{self, Function};
-use crate::log::{Context, Format, Level, Log};
+use crate::log::{Context, Level, Log};
 use crate::runtime_api::{Error, RuntimeApi};
 use crate::slot::{Slot, encode};
 
@@ -38,7 +38,7 @@ pub fn run(config: Result<Config, Invalid>) -> ExitCode {
             Ok(config) => serve(config, &mut terminate).await,
             Err(invalid) => {
                 let log = Log {
-                    format: Format::Text,
+                    format: invalid.log_format,
                     level: Level::Trace,
                 };
                 let api = invalid.runtime_api.as_deref().map(RuntimeApi::new);
@@ -359,5 +359,16 @@ fn set_limits(slots: usize) {
             maximum,
         };
         set(Resource::Nofile, all);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_end_fits_into_the_time_before_sigkill() {
+        let taken = SHUTDOWN_INVOCATION + SHUTDOWN_FPM;
+        assert!(taken <= Duration::from_millis(250), "{taken:?} of 300 ms");
     }
 }

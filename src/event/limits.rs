@@ -81,8 +81,21 @@ mod tests {
         assert!(warning.contains("11019 bytes"), "{warning}");
         assert!(warning.contains("Large with 11009 bytes"), "{warning}");
         assert_eq!(warnings(ALB, &large, 0), [""; 0]);
-        let huge = head(&format!("Large: {}\n\n", "x".repeat(33_000)));
-        assert_eq!(warnings(ALB, &huge, 0).len(), 1);
+        for (dialect, limit) in [
+            (Dialect::ApiGatewayV2, 10_240),
+            (Dialect::FunctionUrl, 10_240),
+            (Dialect::ApiGatewayV1 { multi_value: true }, 10_240),
+            (ALB, 32_768),
+        ] {
+            for (len, count) in [(limit, 0), (limit + 1, 1)] {
+                let head = head(&format!("A: {}\n\n", "x".repeat(len - "A: \r\n".len())));
+                assert_eq!(
+                    warnings(dialect, &head, 0).len(),
+                    count,
+                    "{dialect:?} {len}"
+                );
+            }
+        }
     }
 
     #[test]

@@ -143,6 +143,15 @@ mod tests {
                 Some(Dialect::Lattice),
             ),
             (r#"{"raw_path":"/","method":"GET"}"#, Some(Dialect::Lattice)),
+            // of two shapes the first counts
+            (
+                r#"{"version":"2.0","requestContext":{"http":{"method":"GET"},"serviceArn":"a","elb":{}},"method":"GET","httpMethod":"GET","path":"/","raw_path":"/"}"#,
+                Some(Dialect::ApiGatewayV2),
+            ),
+            (
+                r#"{"raw_path":"/","method":"GET","httpMethod":"GET","path":"/","requestContext":{"elb":{}}}"#,
+                Some(Dialect::Lattice),
+            ),
             (
                 r#"{"httpMethod":"GET","path":"/","requestContext":{"elb":{}}}"#,
                 alb(false),

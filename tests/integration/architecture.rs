@@ -171,3 +171,30 @@ fn the_lowest_floor_knows_no_sockets_no_environment_and_no_tokio() {
         }
     }
 }
+
+#[test]
+fn the_runtime_calls_nobody_but_the_runtime_api() {
+    // no telemetry: this one address is all that leaves the process
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let mut addresses = 0;
+    for module in imports().into_keys() {
+        if room(&module) == "local" || module == "bin/lambda-local" {
+            continue;
+        }
+        let file = [format!("{module}.rs"), format!("{module}/mod.rs")].map(|name| root.join(name));
+        let text = file.iter().find_map(|file| fs::read_to_string(file).ok());
+        let text = text.unwrap();
+        let code = text.split("#[cfg(test)]").next().unwrap();
+        let is_code = |line: &&str| !line.trim_start().starts_with("//");
+        let code: Vec<&str> = code.lines().filter(is_code).collect();
+        let code = code.join("\n");
+        addresses += code.matches("://").count();
+        for network in ["reqwest::Client", "reqwest::get", "TcpStream", "UdpSocket"] {
+            assert!(
+                room(&module) == "runtime_api" || !code.contains(network),
+                "src/{module} uses {network}"
+            );
+        }
+    }
+    assert_eq!(addresses, 1, "the Runtime API's");
+}

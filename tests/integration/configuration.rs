@@ -26,3 +26,29 @@ fn the_document_has_each_variable_as_the_code_has_it() {
         expected.join("\n")
     );
 }
+
+#[test]
+fn each_type_of_error_has_the_shape_that_lambda_leaves_alone_and_a_row_of_the_document() {
+    let document = include_str!("../../docs/configuration.md");
+    let code = include_str!("../../src/failure.rs");
+    let (code, _) = code.split_once("#[cfg(test)]").unwrap();
+    let types: Vec<&str> = code
+        .split('"')
+        .filter(|text| text.starts_with("Runtime.") || text.starts_with("Function."))
+        .collect();
+    assert!(types.len() > 10, "{types:?}");
+    for name in types {
+        // (Runtime|Function)\.[A-Z][A-Za-z]+
+        let (_, word) = name.split_once('.').unwrap();
+        let is_word = word.len() > 1 && word.bytes().all(|byte| byte.is_ascii_alphabetic());
+        assert!(
+            is_word && word.as_bytes()[0].is_ascii_uppercase(),
+            "Lambda rewrites {name}"
+        );
+        let row = format!("\n| `{name}` | ");
+        assert!(
+            document.contains(&row),
+            "docs/configuration.md has no row of {name}"
+        );
+    }
+}

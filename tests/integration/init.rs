@@ -12,7 +12,9 @@ fn failure(function: Function) -> Call {
         call.headers["lambda-runtime-function-error-type"],
         error_type.as_str()
     );
-    assert_ne!(lambda.wait().code(), Some(0));
+    assert_eq!(call.json()["stackTrace"], serde_json::json!([]));
+    assert_eq!(lambda.wait().code(), Some(1));
+    assert!(lambda.calls_left().is_empty(), "it ends at once");
     assert_eq!(
         lambda.log().matches(&error_type).count(),
         1,
@@ -110,6 +112,24 @@ fn all_bad_values_at_once() {
 }
 
 #[test]
+fn with_json_a_failed_start_is_an_object_in_the_log_too() {
+    for (name, value) in [("_HANDLER", "none.php"), ("PHP_LAMBDA_TYPO", "1")] {
+        let mut lambda = Function::new("")
+            .env(name, value)
+            .env("AWS_LAMBDA_LOG_FORMAT", "JSON")
+            .start();
+        let error_type = lambda.call().error_type();
+        lambda.wait();
+        let log = lambda.log();
+        let line: serde_json::Value =
+            serde_json::from_str(&log).unwrap_or_else(|_| panic!("no JSON: {log}"));
+        assert_eq!(line["level"], "FATAL");
+        let message = line["message"].as_str().unwrap();
+        assert!(message.starts_with(&error_type), "{message}");
+    }
+}
+
+#[test]
 fn a_missing_extension_is_an_error_with_phps_own_words() {
     let text = message(
         Function::new("").file("php/conf.d/x.ini", "extension=nope\n"),
@@ -185,6 +205,19 @@ fn the_functions_own_settings_count() {
             .unwrap()
             .starts_with("PHP/8.")
     );
+}
+
+#[test]
+fn folders_of_the_users_own_replace_the_functions_conf_d() {
+    let script =
+        "<?php foreach (['precision', 'serialize_precision'] as $n) echo ini_get($n), ' ';";
+    let function = Function::new(script)
+        .file("php.ini", "precision = 5\nserialize_precision = 6\n")
+        .file("php/conf.d/x.ini", "precision = 7\n")
+        .file("own/x.ini", "serialize_precision = 8\n");
+    let own = function.task_root().join("own").display().to_string();
+    let mut lambda = function.env("PHP_INI_SCAN_DIR", &own).start();
+    assert_eq!(lambda.get("/"), "5 6 ");
 }
 
 #[test]
@@ -309,4 +342,39 @@ fn a_temporary_folder_whose_name_php_fpm_cannot_read() {
         text.contains("set TMPDIR") && text.contains("';'"),
         "{text}"
     );
+}
+
+#[test]
+fn there_are_as_many_workers_and_polls_as_lambda_sends_at_once() {
+    for (concurrency, count) in [("", 1), ("1", 1), ("3", 3)] {
+        let mut lambda = Function::new("<?php echo 'up';")
+            .env("AWS_LAMBDA_MAX_CONCURRENCY", concurrency)
+            .start();
+        for _ in 0..count {
+            assert_eq!(lambda.call().path, "/2018-06-01/runtime/invocation/next");
+        }
+        let processes = lambda.processes();
+        let workers = processes
+            .iter()
+            .filter(|process| process.title.starts_with("php-fpm: pool "));
+        assert_eq!(workers.count(), count, "{concurrency:?}");
+    }
+}
+
+#[test]
+fn no_file_holds_a_process_id() {
+    let mut lambda = Function::new("<?php echo 'up';").start();
+    lambda.get("/");
+    let folder = std::fs::read_dir(lambda.function.temp_dir())
+        .unwrap()
+        .next()
+        .unwrap()
+        .unwrap()
+        .path();
+    let mut names: Vec<_> = std::fs::read_dir(folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    names.sort();
+    assert_eq!(names, ["0-0.sock", "php-fpm.conf", "php.ini"]);
 }

@@ -314,6 +314,11 @@ impl Lambda {
         self.invoke(get(path)).page()
     }
 
+    /// The calls that nobody has asked for.
+    pub fn calls_left(&self) -> Vec<Call> {
+        self.calls.try_iter().collect()
+    }
+
     /// Waits until the bootstrap has ended.
     pub fn wait(&mut self) -> ExitStatus {
         wait(&mut self.child, PATIENCE)

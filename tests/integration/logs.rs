@@ -191,3 +191,50 @@ fn a_script_cannot_forge_what_the_runtime_waits_for() {
         );
     }
 }
+
+#[test]
+fn each_failure_is_one_line_with_the_time_and_the_request_id() {
+    let script = "<?php switch ($_GET['what'] ?? '') { \
+            case 'sleep': sleep(60); break; \
+            case 'crash': exec('kill -SEGV ' . getmypid()); sleep(9); break; \
+            case 'kill': exec('kill -KILL ' . getmypid()); sleep(9); break; \
+            case 'master': exec('kill -KILL ' . posix_getppid()); sleep(9); break; \
+            case 'large': echo str_repeat('x', 7000000); break; \
+            case 'header': header('no name and no value'); break; \
+            case 'status': http_response_code(503); break; \
+        }";
+    let mut lambda = Function::new(script)
+        .env("PHP_LAMBDA_ERROR_STATUS_CODES", "503")
+        .env("PHP_LAMBDA_TIMEOUT_MARGIN_MS", "100")
+        .start();
+    let long = "l".repeat(70_000);
+    for (event, error_type) in [
+        ("no json".to_owned(), "Runtime.InvalidEvent"),
+        (get(&format!("/?{long}")), "Runtime.InvalidRequest"),
+        (get("/?what=sleep"), "Function.Timeout"),
+        (get("/?what=crash"), "Runtime.WorkerCrashed"),
+        (get("/?what=kill"), "Runtime.OutOfMemory"),
+        (get("/?what=master"), "Runtime.PhpFpmExited"),
+        (get("/?what=large"), "Function.ResponseTooLarge"),
+        (get("/?what=header"), "Function.InvalidHeaders"),
+        (get("/?what=status"), "Function.HttpStatus"),
+    ] {
+        let mut event = lambda.event(event);
+        if error_type == "Function.Timeout" {
+            event.timeout = std::time::Duration::from_millis(400);
+        }
+        let id = event.id.clone();
+        let call = lambda.invoke_event(event);
+        assert_eq!(call.error_type(), error_type);
+        let lines = call.log.lines().filter(|line| line.contains(error_type));
+        let [line] = &lines.collect::<Vec<_>>()[..] else {
+            panic!("{error_type} is to be there once: {}", call.log);
+        };
+        let [time, request_id, level, message] = line.split('\t').collect::<Vec<_>>()[..] else {
+            panic!("four parts with tabs between them: {line}");
+        };
+        assert!(humantime::parse_rfc3339(time).is_ok(), "{line}");
+        assert_eq!((request_id, level), (&*id, "ERROR"));
+        assert_eq!(message, format!("{error_type}: {}", call.error_message()));
+    }
+}

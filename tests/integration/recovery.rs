@@ -216,3 +216,41 @@ fn a_stopped_master_is_replaced_when_it_is_needed() {
     assert_eq!(call.error_type(), "Runtime.WorkerCrashed");
     assert_eq!(lambda.get("/"), "up");
 }
+
+#[test]
+fn a_request_that_php_has_seen_is_never_sent_again() {
+    let script = "<?php file_put_contents(getenv('TMPDIR') . '/runs', 'x', FILE_APPEND); \
+        exec('kill -SEGV ' . getmypid()); sleep(9);";
+    let mut lambda = Function::new(script).start();
+    let runs = lambda.function.temp_dir().join("runs");
+    // the second worker dies while most of the body is still to be written: PHP reads that of a PUT when it is asked for
+    let large = vec![7; 3_000_000];
+    let headers = [("content-type", "application/octet-stream")];
+    let put = crate::lambda::request("PUT", "/", "", &headers, Some(&large));
+    for (event, count) in [(get("/"), 1), (put, 2)] {
+        assert_eq!(lambda.invoke(event).error_type(), "Runtime.WorkerCrashed");
+        assert_eq!(std::fs::read_to_string(&runs).unwrap().len(), count);
+    }
+}
+
+#[test]
+fn a_master_that_died_is_replaced_before_the_next_event_is_asked_for() {
+    let script = "<?php if (isset($_GET['master'])) { exec('kill -KILL ' . $_GET['master']); sleep(60); } echo 'up';";
+    let mut lambda = Function::new(script).start();
+    assert_eq!(lambda.get("/"), "up");
+    let call = lambda.invoke(get(&format!("/?master={}", lambda.master())));
+    assert_eq!(call.error_type(), "Runtime.PhpFpmExited");
+    assert_eq!(lambda.call().path, "/2018-06-01/runtime/invocation/next");
+    // no event has come since: this is not what an event has started
+    let titles: Vec<String> = lambda
+        .processes()
+        .into_iter()
+        .map(|process| process.title)
+        .collect();
+    assert!(
+        titles
+            .iter()
+            .any(|title| title.starts_with("php-fpm: pool slot0")),
+        "{titles:?}"
+    );
+}

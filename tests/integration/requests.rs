@@ -270,7 +270,7 @@ fn chosen_statuses_fail_the_invocation() {
 #[test]
 fn other_events_are_the_body_of_a_post() {
     let script = "<?php if (str_contains($e = file_get_contents('php://input'), 'fail')) nope(); \
-        echo json_encode([$_SERVER['REQUEST_METHOD'], $_SERVER['CONTENT_TYPE'], basename(__FILE__), $e]);";
+        echo json_encode([PHP_SAPI, $_SERVER['REQUEST_METHOD'], $_SERVER['CONTENT_TYPE'], basename(__FILE__), $e]);";
     let function = Function::new("<?php echo 'http';").file("worker.php", script);
     let mut lambda = function
         .env("PHP_LAMBDA_EVENT_HANDLER", "worker.php")
@@ -286,7 +286,7 @@ fn other_events_are_the_body_of_a_post() {
         let answer = lambda.invoke(event).json();
         assert_eq!(
             answer,
-            serde_json::json!(["POST", "application/json", "worker.php", event])
+            serde_json::json!(["fpm-fcgi", "POST", "application/json", "worker.php", event])
         );
     }
     assert_eq!(lambda.get("/"), "http");
@@ -367,4 +367,28 @@ fn a_query_is_no_command_line() {
     let script = "<?php echo json_encode([$_SERVER['argv'] ?? null, $_GET]);";
     let mut lambda = Function::new(script).start();
     assert_eq!(lambda.get("/?--env=local"), "[null,{\"--env\":\"local\"}]");
+}
+
+#[test]
+fn the_base_path_of_the_configuration_is_taken_off() {
+    let mut lambda = Function::new("<?php echo $_SERVER['REQUEST_URI'];")
+        .env("PHP_LAMBDA_BASE_PATH", "/shop/")
+        .start();
+    assert_eq!(lambda.get("/shop/a?b=/shop/"), "/a?b=/shop/");
+    assert_eq!(lambda.get("/shopping"), "/shopping");
+}
+
+#[test]
+fn an_answer_that_a_load_balancer_refuses_is_warned_of() {
+    let mut lambda = Function::new("<?php echo str_repeat('x', 1 << 20);").start();
+    let call = lambda.invoke(r#"{"httpMethod":"GET","path":"/","requestContext":{"elb":{}}}"#);
+    assert_eq!(call.json()["statusCode"], 200);
+    assert!(
+        call.log.contains("\trequest-1\tWARN\tthe answer has 10486")
+            && call
+                .log
+                .contains("a load balancer refuses more than 1048576"),
+        "{}",
+        call.log
+    );
 }

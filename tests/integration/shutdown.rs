@@ -99,6 +99,26 @@ fn sigterm_in_mid_request_lets_a_short_one_end() {
 }
 
 #[test]
+fn sigterm_in_mid_request_lets_no_other_event_in() {
+    let script = "<?php if ($_GET['term'] ?? 0) exec('kill -TERM ' . $_GET['term']); echo 'whole';";
+    let mut lambda = Function::new(script).start();
+    lambda.get("/");
+    // the poll that gets the first of two events
+    while !lambda.call().path.ends_with("/next") {}
+    let event = lambda.event(get(&format!("/?term={}", lambda.pid())));
+    lambda.send_event(event);
+    lambda.send(get("/"));
+    assert_eq!(lambda.post().page(), "whole");
+    assert_eq!(lambda.wait().code(), Some(0));
+    let left: Vec<String> = lambda
+        .calls_left()
+        .into_iter()
+        .map(|call| call.path)
+        .collect();
+    assert_eq!(left, [""; 0]);
+}
+
+#[test]
 fn sigterm_in_mid_request_stops_a_long_one() {
     let script =
         "<?php if ($_GET['term'] ?? 0) { exec('kill -TERM ' . $_GET['term']); while (true); }";
