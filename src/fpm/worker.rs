@@ -3,9 +3,9 @@
 use std::collections::HashMap;
 use std::fs;
 use std::io::{self, Write as _};
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, AsRawFd as _, OwnedFd};
 
-use rustix::fs::OFlags;
+use rustix::fs::{Mode, OFlags};
 use rustix::process::{Pid, Signal};
 
 use super::pidfd::PidFd;
@@ -18,10 +18,13 @@ pub(super) struct Worker {
     through_master: Option<ThroughMaster>,
 }
 
-/// The writing ends of the pipes that are a worker's stderr and stdout, and that the master reads.
+/// The pipes that are a worker's stderr and stdout, and that the master reads.
+///
+/// Not opened: while somebody else can write to them the master sees no end of a worker that has died, and php-fpm then closes
+/// their descriptors twice, the second time when they are those of another worker.
 pub(super) struct ThroughMaster {
-    stderr: fs::File,
-    stdout: fs::File,
+    stderr: OwnedFd,
+    stdout: OwnedFd,
 }
 
 /// What ends an unfinished line in the master's buffer (php-fpm's own workers send it after each request).
@@ -43,11 +46,9 @@ impl Worker {
         let pid = children_of(master).into_iter().find(is_it)?;
         let pidfd = PidFd::open(pid).ok()?;
         let path = |fd: u32| format!("/proc/{}/fd/{fd}", pid.as_raw_nonzero());
-        let open = |fd: u32| {
-            let path = path(fd);
-            let flags = OFlags::WRONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
-            let file = rustix::fs::open(path, flags, rustix::fs::Mode::empty());
-            file.ok().map(fs::File::from)
+        let name = |fd: u32| {
+            let flags = OFlags::PATH | OFlags::CLOEXEC;
+            rustix::fs::open(path(fd), flags, Mode::empty()).ok()
         };
         let is_ours = match (rustix::fs::stat(path(2)), rustix::fs::fstat(ours)) {
             (Ok(its), Ok(ours)) => (its.st_dev, its.st_ino) == (ours.st_dev, ours.st_ino),
@@ -56,8 +57,8 @@ impl Worker {
         let through_master = match is_ours {
             true => None,
             false => Some(ThroughMaster {
-                stdout: open(1)?,
-                stderr: open(2)?,
+                stdout: name(1)?,
+                stderr: name(2)?,
             }),
         };
         let worker = Worker {
@@ -65,7 +66,7 @@ impl Worker {
             pidfd,
             through_master,
         };
-        // still the same process: what was opened is its own
+        // still the same process: the pipes are its own
         is_it(&pid).then_some(worker)
     }
 
@@ -112,12 +113,20 @@ impl ThroughMaster {
     /// Writes a line that comes out of the master behind everything that the worker wrote. `Err`: nothing will come.
     pub(super) fn write_mark(&self, mark: &str) -> io::Result<()> {
         let line = [FLUSH, mark.as_bytes(), b"\n"].concat();
+        let mut stdout = open_for_writing(&self.stdout)?;
         // what is no longer in stdout's pipe was read by the master before this mark
-        if rustix::io::ioctl_fionread(&self.stdout).is_ok_and(|unread| unread > 0) {
-            (&self.stdout).write_all(&line)?;
+        if rustix::io::ioctl_fionread(&stdout).is_ok_and(|unread| unread > 0) {
+            stdout.write_all(&line)?;
         }
-        (&self.stderr).write_all(&line)
+        open_for_writing(&self.stderr)?.write_all(&line)
     }
+}
+
+/// Fails where nobody reads the pipe any more.
+fn open_for_writing(pipe: &OwnedFd) -> io::Result<fs::File> {
+    let flags = OFlags::WRONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    let path = format!("/proc/self/fd/{}", pipe.as_raw_fd());
+    Ok(rustix::fs::open(path, flags, Mode::empty())?.into())
 }
 
 /// What a stopped worker had started.

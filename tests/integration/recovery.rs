@@ -254,3 +254,22 @@ fn a_master_that_died_is_replaced_before_the_next_event_is_asked_for() {
         "{titles:?}"
     );
 }
+
+#[test]
+fn what_a_worker_in_the_place_of_a_dead_one_writes_to_stderr_is_in_the_log() {
+    let script = "<?php if (isset($_GET['crash'])) { exec('kill -SEGV ' . getmypid()); sleep(9); } \
+        usleep((int) $_GET['wait']); file_put_contents('php://stderr', \"it waited {$_GET['wait']}\\n\"); echo getmypid();";
+    let mut lambda = Function::new(script).start();
+    for _ in 0..2 {
+        let crash = lambda.invoke(get("/?crash=1"));
+        assert_eq!(crash.error_type(), "Runtime.WorkerCrashed");
+        let worker = lambda.get("/?wait=0");
+        // php-fpm lets go of a dead worker a second later
+        let later = lambda.invoke(get("/?wait=1300000"));
+        assert_eq!(later.page(), worker);
+        let said = later.log.matches("it waited 1300000").count();
+        assert!(said > 0, "{}", later.log);
+        assert_eq!(lambda.get("/?wait=1"), worker);
+        assert!(lambda.log().contains("it waited 1\n"), "{}", lambda.log());
+    }
+}
