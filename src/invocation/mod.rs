@@ -75,7 +75,7 @@ pub async fn run(
     let (posted, is_settled) = tokio::join!(post.run(api, invocation), work);
     if !is_settled {
         let message = "The PHP worker was not done at the deadline, or died, after the answer had been sent \
-            (fastcgi_finish_request, shutdown functions): it was replaced.";
+            or was taken no longer (fastcgi_finish_request, shutdown functions, ignore_user_abort): it was replaced.";
         function.log.write(&context, Level::Warn, message);
     }
     slot.recycle(function.max_requests).await;
@@ -196,11 +196,9 @@ async fn answer(
             Err(Ended::Talk(Error::Closed | Error::NotSent(_))) => {
                 return Err(slot.cause_of_death().await);
             }
-            // as for any client that is gone: PHP notices when it prints, and ends the script unless that wants to go on
-            Err(Ended::HungUp) => {
-                slot.disconnect();
-                return Ok(Vec::new());
-            }
+            // as for any client that is gone: settling closes the connection, PHP notices when it prints, and ends the script
+            // unless that wants to go on
+            Err(Ended::HungUp) => return Ok(Vec::new()),
             // the worker goes on without its master; nothing of it may reach the next request
             Err(Ended::FpmExited(exit)) => {
                 slot.kill().await;
