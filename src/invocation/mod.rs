@@ -72,7 +72,7 @@ pub async fn run(
         slot.settle(deadline.at).await
     };
     // the answer is on its way while it is made, if it is streamed, and while the worker's end is waited for
-    let (posted, is_settled) = tokio::join!(post.run(api, invocation), work);
+    let (posted, is_settled) = tokio::join!(post.run(api, invocation, deadline.lambdas), work);
     if !is_settled {
         let message = "The PHP worker was not done at the deadline, or died, after the answer had been sent \
             or was taken no longer (fastcgi_finish_request, shutdown functions, ignore_user_abort): it was replaced.";

@@ -458,6 +458,44 @@ fn a_script_that_outlives_a_lambda_that_hung_up_has_until_the_deadline() {
 }
 
 #[test]
+fn a_stream_that_is_refused_is_broken_off_though_the_connection_stays_open() {
+    let wire = Wire::start(php(
+        "if (isset($_GET['ok'])) exit('fine'); while (true) { echo str_repeat('x', 65536); }",
+    ));
+    for status in [403, 410, 413] {
+        let mut post = wire.send(get("/"));
+        post.chunk().unwrap();
+        // and reads no more
+        write!(
+            post.connection.get_ref(),
+            "HTTP/1.1 {status} Refused\r\ncontent-length: 0\r\n\r\n"
+        )
+        .unwrap();
+        assert_eq!(wire.answer(get("/?ok")).1, b"fine");
+        let log = wire.lambda.log();
+        assert!(log.contains(&format!("was refused: {status}")), "{log}");
+        assert!(!log.contains("Function.Timeout"), "{log}");
+    }
+}
+
+#[test]
+fn a_stream_that_lambda_does_not_take_ends_at_lambdas_deadline() {
+    let wire = Wire::start(php(
+        "if (isset($_GET['ok'])) exit('fine'); while (true) { echo str_repeat('x', 65536); }",
+    ));
+    let mut post = wire.send_with(get("/"), Duration::from_millis(1000));
+    post.chunk().unwrap();
+    // and stays connected
+    assert_eq!(wire.answer(get("/?ok")).1, b"fine");
+    let log = wire.lambda.log();
+    assert!(log.contains("Function.Timeout"), "{log}");
+    assert!(log.contains("did not take the whole stream"), "{log}");
+    let mut rest = Vec::new();
+    post.connection.read_to_end(&mut rest).unwrap_or_default();
+    assert!(!rest.ends_with(b"\r\n\r\n"), "no last chunk");
+}
+
+#[test]
 fn a_stream_that_is_given_up_at_the_end_of_the_process_is_never_taken_for_whole() {
     let wire = Wire::start(php("echo 'half'; while (true) usleep(1000);"));
     let mut post = wire.send(get("/"));
