@@ -216,7 +216,9 @@ async fn answer_invocations(
         let invocation = match invocation {
             Ok(invocation) => invocation,
             Err(Error::Fatal(text)) => return Err(text),
-            Err(Error::Unreachable(text)) if failures.are_too_many() => return Err(text),
+            Err(Error::Unreachable(text) | Error::Refused(text)) if failures.are_too_many() => {
+                return Err(text);
+            }
             Err(_) => continue,
         };
         failures = Failures::default();
@@ -233,7 +235,7 @@ async fn answer_invocations(
 struct Failures(u32);
 
 impl Failures {
-    /// A Runtime API that cannot be reached so often is not there any more.
+    /// A Runtime API that cannot be reached so often is not there any more, and one that refuses so often has no more events.
     const TOO_MANY: u32 = 5;
 
     /// Logs it and waits, longer each time: 10 ms to 1 s.

@@ -72,10 +72,10 @@ pub async fn run(
         slot.settle(deadline.at).await
     };
     // the answer is on its way while it is made, if it is streamed, and while the worker's end is waited for
-    let (posted, is_settled) = tokio::join!(post.run(api, invocation), work);
+    let (posted, is_settled) = tokio::join!(post.run(api, invocation, deadline.lambdas), work);
     if !is_settled {
         let message = "The PHP worker was not done at the deadline, or died, after the answer had been sent \
-            (fastcgi_finish_request, shutdown functions): it was replaced.";
+            or was taken no longer (fastcgi_finish_request, shutdown functions, ignore_user_abort): it was replaced.";
         function.log.write(&context, Level::Warn, message);
     }
     slot.recycle(function.max_requests).await;
@@ -196,11 +196,9 @@ async fn answer(
             Err(Ended::Talk(Error::Closed | Error::NotSent(_))) => {
                 return Err(slot.cause_of_death().await);
             }
-            // as for any client that is gone: PHP notices when it prints, and ends the script unless that wants to go on
-            Err(Ended::HungUp) => {
-                slot.disconnect();
-                return Ok(Vec::new());
-            }
+            // as for any client that is gone: settling closes the connection, PHP notices when it prints, and ends the script
+            // unless that wants to go on
+            Err(Ended::HungUp) => return Ok(Vec::new()),
             // the worker goes on without its master; nothing of it may reach the next request
             Err(Ended::FpmExited(exit)) => {
                 slot.kill().await;

@@ -9,7 +9,8 @@ use bytes::Bytes;
 use http_body_util::channel::{Channel, Sender};
 use reqwest::Body;
 use reqwest::header::{HeaderMap, HeaderValue};
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
+use tokio::time::{Instant, sleep_until};
 
 use super::{ERROR_BODY, ERROR_TYPE, Error, Invocation, RuntimeApi};
 use crate::failure::Failure;
@@ -19,10 +20,15 @@ pub struct Delivery {
     /// Taken by what is posted.
     outgoing: Option<oneshot::Sender<Outgoing>>,
     stream: Option<Stream>,
+    has_failed: watch::Receiver<bool>,
 }
 
 /// The calls that a [`Delivery`] brings about.
-pub struct Post(oneshot::Receiver<Outgoing>);
+pub struct Post {
+    outgoing: oneshot::Receiver<Outgoing>,
+    /// Lambda can refuse a stream and leave the connection open, with nobody at its end.
+    has_failed: watch::Sender<bool>,
+}
 
 /// What is posted.
 enum Outgoing {
@@ -38,22 +44,54 @@ pub struct HungUp;
 /// A delivery, and what has to run beside whoever uses it.
 pub fn delivery() -> (Delivery, Post) {
     let (outgoing, post) = oneshot::channel();
+    let (failed, has_failed) = watch::channel(false);
     let delivery = Delivery {
         outgoing: Some(outgoing),
         stream: None,
+        has_failed,
     };
-    (delivery, Post(post))
+    let post = Post {
+        outgoing: post,
+        has_failed: failed,
+    };
+    (delivery, post)
 }
 
 impl Post {
-    /// Waits for what is to be posted, and posts it; nothing, when the delivery was dropped.
-    pub async fn run(self, api: &RuntimeApi, invocation: &Invocation) -> Result<(), Error> {
-        match self.0.await {
+    /// Waits for what is to be posted, and posts it; nothing, when the delivery was dropped. A stream that Lambda has not
+    /// taken by `deadline` is broken off: nobody may be left to take the rest.
+    pub async fn run(
+        self,
+        api: &RuntimeApi,
+        invocation: &Invocation,
+        deadline: Option<Instant>,
+    ) -> Result<(), Error> {
+        match self.outgoing.await {
             Ok(Outgoing::Document(document)) => api.respond(invocation, document).await,
-            Ok(Outgoing::Stream(body)) => api.respond_stream(invocation, Body::wrap(body)).await,
+            Ok(Outgoing::Stream(body)) => {
+                // dropped, the call closes its connection
+                let posted = tokio::select! {
+                    biased;
+                    posted = api.respond_stream(invocation, Body::wrap(body)) => posted,
+                    () = passed(deadline) => Err(Error::Unreachable(
+                        "Lambda did not take the whole stream before its deadline: it was broken off".to_owned(),
+                    )),
+                };
+                if posted.is_err() {
+                    self.has_failed.send_replace(true);
+                }
+                posted
+            }
             Ok(Outgoing::Failure(failure)) => api.fail(invocation, &failure).await,
             Err(_) => Ok(()),
         }
+    }
+}
+
+async fn passed(deadline: Option<Instant>) {
+    match deadline {
+        Some(at) => sleep_until(at).await,
+        None => std::future::pending().await,
     }
 }
 
@@ -70,7 +108,15 @@ impl Delivery {
     pub async fn send(&mut self, piece: Bytes) -> Result<(), HungUp> {
         let sender = self.stream.as_mut().and_then(|stream| stream.0.as_mut());
         let sender = sender.ok_or(HungUp)?;
-        sender.send_data(piece).await.map_err(|_| HungUp)
+        let sent = tokio::select! {
+            biased;
+            Ok(_) = self.has_failed.wait_for(|has_failed| *has_failed) => Err(HungUp),
+            sent = sender.send_data(piece) => sent.map_err(|_| HungUp),
+        };
+        if sent.is_err() {
+            self.stream = None;
+        }
+        sent
     }
 
     /// Sends the whole answer, or the end of the streamed one: `document` is nothing but its end then. A failure is an

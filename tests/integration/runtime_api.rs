@@ -122,6 +122,21 @@ fn a_next_that_is_refused_is_asked_for_again() {
 }
 
 #[test]
+fn a_next_that_is_always_refused_ends_the_process() {
+    let mut lambda = Function::new(UP).start();
+    for _ in 0..5 {
+        let mut event = lambda.event("");
+        event.status = StatusCode::FORBIDDEN;
+        lambda.send_event(event);
+    }
+    assert_eq!(lambda.wait().code(), Some(1));
+    let log = lambda.log();
+    let refused = "GET /invocation/next was refused: 403";
+    assert_eq!(log.matches(refused).count(), 5, "{log}");
+    assert!(log.contains(&format!("FATAL\t{refused}")), "{log}");
+}
+
+#[test]
 fn a_runtime_api_that_is_gone_ends_the_process() {
     let free = || std::net::TcpListener::bind("127.0.0.1:0")?.local_addr();
     // nothing listens there any more

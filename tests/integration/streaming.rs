@@ -433,6 +433,68 @@ fn a_lambda_that_hangs_up_ends_the_script_and_the_next_event_is_served() {
     assert!(log.contains("the Runtime API cannot be reached"), "{log}");
 }
 
+/// Its worker is its own slot's affair: neither php-fpm nor another slot's script ends with it.
+#[test]
+fn a_script_that_outlives_a_lambda_that_hung_up_has_until_the_deadline() {
+    let wire = Wire::start(php(
+        "if (isset($_GET['ok'])) exit('fine'); ignore_user_abort(true); echo 'half'; wait('1'); \
+         while (true) { echo 'x'; if (isset($_GET['end']) && connection_aborted()) { error_log('the end'); exit; } }",
+    ));
+    assert_eq!(wire.answer(get("/?ok")).1, b"fine");
+    let master = wire.lambda.master();
+    for (path, timeout, said) in [
+        ("/?end", 60_000, "the end"),
+        ("/", 1000, "was not done at the deadline"),
+    ] {
+        let mut post = wire.send_with(get(path), Duration::from_millis(timeout));
+        post.chunk().unwrap();
+        drop(post);
+        go_on(&wire, "1");
+        assert_eq!(wire.answer(get("/?ok")).1, b"fine");
+        let log = wire.lambda.log();
+        assert!(log.contains(said), "{log}");
+        assert_eq!(wire.lambda.master(), master, "{log}");
+    }
+}
+
+#[test]
+fn a_stream_that_is_refused_is_broken_off_though_the_connection_stays_open() {
+    let wire = Wire::start(php(
+        "if (isset($_GET['ok'])) exit('fine'); while (true) { echo str_repeat('x', 65536); }",
+    ));
+    for status in [403, 410, 413] {
+        let mut post = wire.send(get("/"));
+        post.chunk().unwrap();
+        // and reads no more
+        write!(
+            post.connection.get_ref(),
+            "HTTP/1.1 {status} Refused\r\ncontent-length: 0\r\n\r\n"
+        )
+        .unwrap();
+        assert_eq!(wire.answer(get("/?ok")).1, b"fine");
+        let log = wire.lambda.log();
+        assert!(log.contains(&format!("was refused: {status}")), "{log}");
+        assert!(!log.contains("Function.Timeout"), "{log}");
+    }
+}
+
+#[test]
+fn a_stream_that_lambda_does_not_take_ends_at_lambdas_deadline() {
+    let wire = Wire::start(php(
+        "if (isset($_GET['ok'])) exit('fine'); while (true) { echo str_repeat('x', 65536); }",
+    ));
+    let mut post = wire.send_with(get("/"), Duration::from_millis(1000));
+    post.chunk().unwrap();
+    // and stays connected
+    assert_eq!(wire.answer(get("/?ok")).1, b"fine");
+    let log = wire.lambda.log();
+    assert!(log.contains("Function.Timeout"), "{log}");
+    assert!(log.contains("did not take the whole stream"), "{log}");
+    let mut rest = Vec::new();
+    post.connection.read_to_end(&mut rest).unwrap_or_default();
+    assert!(!rest.ends_with(b"\r\n\r\n"), "no last chunk");
+}
+
 #[test]
 fn a_stream_that_is_given_up_at_the_end_of_the_process_is_never_taken_for_whole() {
     let wire = Wire::start(php("echo 'half'; while (true) usleep(1000);"));
