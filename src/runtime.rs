@@ -216,9 +216,7 @@ async fn answer_invocations(
         let invocation = match invocation {
             Ok(invocation) => invocation,
             Err(Error::Fatal(text)) => return Err(text),
-            Err(Error::Unreachable(text) | Error::Refused(text)) if failures.are_too_many() => {
-                return Err(text);
-            }
+            Err(Error::Unreachable(text)) if failures.are_too_many() => return Err(text),
             Err(_) => continue,
         };
         failures = Failures::default();
@@ -235,13 +233,19 @@ async fn answer_invocations(
 struct Failures(u32);
 
 impl Failures {
-    /// A Runtime API that cannot be reached so often is not there any more, and one that refuses so often has no more events.
+    /// A Runtime API that cannot be reached so often is not there any more.
     const TOO_MANY: u32 = 5;
 
     /// Logs it and waits, longer each time: 10 ms to 1 s.
     async fn wait_after(&mut self, error: &Error, log: Log) {
         self.0 += 1;
-        if matches!(error, Error::Fatal(_)) || self.are_too_many() {
+        let is_last = match error {
+            Error::Fatal(_) => true,
+            Error::Unreachable(_) => self.are_too_many(),
+            // of one slot: its neighbours may be at work
+            Error::Refused(_) => false,
+        };
+        if is_last {
             return;
         }
         log.write(&Context::default(), Level::Error, &error.to_string());

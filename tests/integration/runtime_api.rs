@@ -105,35 +105,22 @@ fn a_broken_runtime_api_ends_the_process() {
 }
 
 #[test]
-fn a_next_that_is_refused_is_asked_for_again() {
+fn a_next_that_is_refused_is_asked_for_again_however_often() {
     let mut lambda = Function::new(UP).start();
-    for status in [StatusCode::FORBIDDEN, StatusCode::BAD_REQUEST] {
+    // more often than a Runtime API may be out of reach
+    for status in [403, 400, 403, 403, 403, 403, 403] {
         let mut event = lambda.event("");
-        event.status = status;
+        event.status = StatusCode::from_u16(status).unwrap();
         lambda.send_event(event);
     }
     let next = lambda.invoke(get("/"));
     assert_eq!(next.page(), "up");
+    // none in silence, as in a loop without a pause
     let refused = next
         .log
         .matches("GET /invocation/next was refused: 40")
         .count();
-    assert_eq!(refused, 2, "{}", next.log);
-}
-
-#[test]
-fn a_next_that_is_always_refused_ends_the_process() {
-    let mut lambda = Function::new(UP).start();
-    for _ in 0..5 {
-        let mut event = lambda.event("");
-        event.status = StatusCode::FORBIDDEN;
-        lambda.send_event(event);
-    }
-    assert_eq!(lambda.wait().code(), Some(1));
-    let log = lambda.log();
-    let refused = "GET /invocation/next was refused: 403";
-    assert_eq!(log.matches(refused).count(), 5, "{log}");
-    assert!(log.contains(&format!("FATAL\t{refused}")), "{log}");
+    assert_eq!(refused, 7, "{}", next.log);
 }
 
 #[test]
