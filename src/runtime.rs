@@ -128,7 +128,7 @@ async fn serve(config: Config, terminate: &mut Signal) -> ExitCode {
 
     let function = Rc::new(function);
     let stopping = watch::Sender::new(false);
-    let mut loops: JoinSet<Result<(), String>> = JoinSet::new();
+    let mut loops: JoinSet<Result<(), CannotGoOn>> = JoinSet::new();
     for slot in slots {
         loops.spawn_local(answer_invocations(
             function.clone(),
@@ -147,11 +147,21 @@ async fn serve(config: Config, terminate: &mut Signal) -> ExitCode {
     let exit = tokio::select! {
         () = registered => unreachable!("it waits for ever"),
         ended = loops.join_next() => {
-            let text = match ended {
-                Some(Ok(Err(text))) => text,
-                other => format!("a slot ended: {other:?}"),
+            let (text, is_at_once) = match ended {
+                Some(Ok(Err(CannotGoOn::PhpFpm(failure)))) => (failure.to_string(), false),
+                Some(Ok(Err(CannotGoOn::RuntimeApi(text)))) => (text, true),
+                other => (format!("a slot ended: {other:?}"), true),
             };
             log.write(&Context::default(), Level::Fatal, &text);
+            if !is_at_once {
+                // the other slots end what they are at
+                stopping.send_replace(true);
+                let all_ended = async { while loops.join_next().await.is_some() {} };
+                tokio::select! {
+                    () = all_ended => {}
+                    _ = terminate.recv() => {}
+                }
+            }
             ExitCode::FAILURE
         }
         _ = terminate.recv() => {
@@ -177,8 +187,7 @@ async fn restore(api: &mut RuntimeApi, slots: &mut [Slot], log: Log) -> Result<(
     api.restored().await.map_err(|error| report(&error))?;
     *api = api.reconnected();
     for slot in slots {
-        slot.kill().await;
-        if let Err(failure) = slot.ready().await {
+        if let Err(failure) = slot.renew().await {
             let failure = Failure::AfterRestore(failure.to_string());
             let text = format!("{}: {failure}", failure.error_type());
             log.write(&Context::default(), Level::Fatal, &text);
@@ -191,16 +200,25 @@ async fn restore(api: &mut RuntimeApi, slots: &mut [Slot], log: Log) -> Result<(
     Ok(())
 }
 
+/// Why a slot, and with it the process, ends.
+#[derive(Debug)]
+enum CannotGoOn {
+    /// What the other slots are at can still be answered.
+    PhpFpm(Failure),
+    /// Nothing can be answered any more.
+    RuntimeApi(String),
+}
+
 /// One slot: a sequential loop. It ends when the process is to stop, or with the reason why it cannot go on.
 async fn answer_invocations(
     function: Rc<Function>,
     mut slot: Slot,
     api: RuntimeApi,
     mut stopping: watch::Receiver<bool>,
-) -> Result<(), String> {
+) -> Result<(), CannotGoOn> {
     let mut failures = Failures::default();
     loop {
-        slot.ready().await.map_err(|failure| failure.to_string())?;
+        slot.ready().await.map_err(CannotGoOn::PhpFpm)?;
         let next = async {
             let invocation = api.next().await;
             if let Err(error) = &invocation {
@@ -215,13 +233,18 @@ async fn answer_invocations(
         };
         let invocation = match invocation {
             Ok(invocation) => invocation,
-            Err(Error::Fatal(text)) => return Err(text),
-            Err(Error::Unreachable(text)) if failures.are_too_many() => return Err(text),
+            Err(Error::Fatal(text)) => return Err(CannotGoOn::RuntimeApi(text)),
+            Err(Error::Unreachable(text)) if failures.are_too_many() => {
+                return Err(CannotGoOn::RuntimeApi(text));
+            }
             Err(_) => continue,
         };
         failures = Failures::default();
-        match invocation::run(&function, &mut slot, &api, &invocation).await {
-            Err(Error::Fatal(text)) => return Err(text),
+        slot.begin();
+        let answered = invocation::run(&function, &mut slot, &api, &invocation).await;
+        slot.end();
+        match answered {
+            Err(Error::Fatal(text)) => return Err(CannotGoOn::RuntimeApi(text)),
             // it is in the log
             Ok(()) | Err(Error::Refused(_) | Error::Unreachable(_)) => {}
         }

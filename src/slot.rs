@@ -13,14 +13,17 @@ use crate::fastcgi::connection::{Connection, Error};
 use crate::fastcgi::record::{ParamTooLong, Part, encode_request};
 use crate::fpm::master_line::WorkerExit;
 use crate::fpm::settings::PING_PATH;
-use crate::fpm::{Fpm, StartError};
+use crate::fpm::{AtWork, Fpm, StartError};
 use crate::log::Context;
 
 /// How long a master that is about to end gets to do so.
 const PATIENCE: Duration = Duration::from_secs(1);
 
-/// How long a worker that is started again, and its warm-up, may take.
+/// How long a worker that is started again may take to its first answer.
 const SLOW: Duration = Duration::from_secs(5);
+
+/// How long the warm-up of such a worker may take: as long as Lambda gives to all of a start.
+const SLOW_WARM_UP: Duration = Duration::from_secs(10);
 
 /// A worker that is idle behind its answer says so within this time.
 const AT_ONCE: Duration = Duration::from_millis(1);
@@ -35,10 +38,12 @@ pub struct Slot {
     connection: Option<Connection>,
     /// Requests that the present worker has answered.
     served: u64,
-    /// Whether any worker of this slot was ever ready.
-    was_ready: bool,
     /// The records of the request that a new worker gets first.
     warmup: Option<Vec<u8>>,
+    /// Whether the next worker is not warmed up.
+    stays_cold: bool,
+    /// While the slot is in an invocation.
+    at_work: Option<AtWork>,
 }
 
 impl Slot {
@@ -49,15 +54,17 @@ impl Slot {
             index,
             connection: None,
             served: 0,
-            was_ready: false,
             warmup,
+            stays_cold: false,
+            at_work: None,
         }
     }
 
     /// Makes sure that php-fpm runs and that the worker is idle: it has answered on the connection that the next request takes.
     ///
-    /// Cheap when nothing happened since the last time. What dies on the way is started again, a few times; an error means
-    /// that php-fpm cannot be started, and at the first start it comes at once.
+    /// Cheap when nothing happened since the last time. What dies on the way is started again, a few times, and never at the
+    /// cost of an invocation in another slot; an error means that php-fpm cannot be started, and at the first start it comes
+    /// at once.
     pub async fn ready(&mut self) -> Result<(), Failure> {
         let mut attempt = 1;
         loop {
@@ -73,26 +80,48 @@ impl Slot {
                 return Ok(());
             }
             if !self.fpm.has_answered() {
-                return self.connect().await;
+                return self.start().await;
             }
-            // the first worker of a slot may take as long as that of the first slot: it keeps nobody waiting
-            let connected = match self.was_ready {
-                true => timeout(SLOW, self.connect()).await,
-                false => Ok(self.connect().await),
-            };
-            match connected {
-                Ok(Ok(())) => return Ok(()),
-                Ok(Err(failure)) if attempt == ATTEMPTS => return Err(failure),
-                Err(_) if attempt == ATTEMPTS => {
-                    return Err(not_started(StartError("it does not answer".to_owned())));
+            let connected = timeout(SLOW, self.connect()).await;
+            let is_silent = connected.is_err();
+            let failure = match connected {
+                Ok(Ok(is_new)) => {
+                    if is_new && !self.warm_up_again().await {
+                        continue;
+                    }
+                    return Ok(());
                 }
-                // its worker died once more, as can happen when memory is short
-                Ok(Err(_)) if attempt == 1 => {}
-                // its socket was removed, or it is stopped: only a new php-fpm helps
-                Ok(Err(_)) | Err(_) => self.fpm.kill().await,
+                Ok(Err(failure)) => failure,
+                Err(_) => not_started(StartError("it does not answer".to_owned())),
+            };
+            match attempt {
+                ATTEMPTS => return Err(failure),
+                // it died once more, as can happen when memory is short
+                1 if !is_silent => {}
+                1 if self.fpm.has_worker(self.index) => self.kill().await,
+                // its socket was removed, or the master is stopped
+                _ => self.replace_php_fpm().await,
             }
             attempt += 1;
         }
+    }
+
+    /// Puts a new worker into the place of the present one, after a restore from a snapshot: its warm-up is the hook that
+    /// applications have there, and must not fail.
+    pub async fn renew(&mut self) -> Result<(), Failure> {
+        self.kill().await;
+        self.connect().await?;
+        self.warm_up().await
+    }
+
+    /// From here on the slot is in an invocation: php-fpm's master is not taken from under it.
+    pub fn begin(&mut self) {
+        self.at_work = Some(self.fpm.begin_work());
+    }
+
+    /// The invocation is over.
+    pub fn end(&mut self) {
+        self.at_work = None;
     }
 
     /// PHP's version, once the slot is ready; `None` where php-fpm does not tell.
@@ -194,8 +223,18 @@ impl Slot {
         }
     }
 
-    /// Connects and waits for the first answer, or for the end of php-fpm; a new worker is warmed up.
-    async fn connect(&mut self) -> Result<(), Failure> {
+    /// The first of all starts.
+    async fn start(&mut self) -> Result<(), Failure> {
+        self.connect().await?;
+        let warm = self.warm_up().await;
+        if warm.is_err() {
+            self.connection = None;
+        }
+        warm
+    }
+
+    /// Connects and waits for the first answer, or for the end of php-fpm. True: the worker is new, and not warmed up yet.
+    async fn connect(&mut self) -> Result<bool, Failure> {
         self.connection = None;
         let is_first_start = !self.fpm.has_answered();
         let fpm = self.fpm.clone();
@@ -217,16 +256,52 @@ impl Slot {
             self.connection = None;
             return Err(not_started(error));
         }
-        if self.fpm.adopt_worker(self.index) {
+        let is_new = self.fpm.adopt_worker(self.index);
+        if is_new {
             self.served = 0;
-            self.warm_up(is_first_start).await?;
         }
-        self.was_ready = true;
-        Ok(())
+        Ok(is_new)
+    }
+
+    /// Kills php-fpm for [`Slot::ready`] to start another, as soon as no other slot is in an invocation: these come first.
+    async fn replace_php_fpm(&mut self) {
+        // else two slots in this place would wait for one another
+        let was_at_work = self.at_work.take().is_some();
+        if self.fpm.is_at_work() {
+            self.fpm.warn(
+                "A worker cannot be started: its slot waits until no other one is in an invocation, and php-fpm is then started again.",
+            );
+        }
+        self.fpm.kill_when_idle().await;
+        if was_at_work {
+            self.begin();
+        }
+    }
+
+    /// Warms a worker up that is in the place of another. False: it did not live through that, and the next one stays cold: the
+    /// warm-up worked before, and a cold worker is better than none.
+    async fn warm_up_again(&mut self) -> bool {
+        if std::mem::take(&mut self.stays_cold) {
+            return true;
+        }
+        let failure = match timeout(SLOW_WARM_UP, self.warm_up()).await {
+            Ok(Ok(())) => return true,
+            // with the master: no fault of the warm-up
+            Ok(Err(_)) if !self.fpm.is_running() => return false,
+            Ok(Err(failure)) => failure,
+            Err(_) => {
+                self.kill().await;
+                let how = format!("took more than {} s", SLOW_WARM_UP.as_secs());
+                Failure::WarmupFailed(how)
+            }
+        };
+        self.fpm.warn(&failure.to_string());
+        self.stays_cold = self.connection.is_none();
+        !self.stays_cold
     }
 
     /// Runs the warm-up script in a worker that is new.
-    async fn warm_up(&mut self, is_first_start: bool) -> Result<(), Failure> {
+    async fn warm_up(&mut self) -> Result<(), Failure> {
         let Some(request) = self.warmup.clone() else {
             return Ok(());
         };
@@ -246,22 +321,15 @@ impl Slot {
             }
         };
         if talk.is_err() {
-            let cause = self.cause_of_death().await;
-            return Err(Failure::WarmupFailed(format!("did not end: {cause}")));
+            let cause = self.cause_of_death().await.to_string();
+            let how = format!("did not end: {}", cause.trim_end_matches('.'));
+            return Err(Failure::WarmupFailed(how));
         }
         self.drain().await;
         match status {
-            Some(status @ 500..) => {
-                let failure =
-                    Failure::WarmupFailed(format!("answered with the HTTP status {status}"));
-                if is_first_start {
-                    self.connection = None;
-                    return Err(failure);
-                }
-                // it worked before: a cold worker is better than none
-                self.fpm.warn(&failure.to_string());
-                Ok(())
-            }
+            Some(status @ 500..) => Err(Failure::WarmupFailed(format!(
+                "answered with the HTTP status {status}"
+            ))),
             _ => Ok(()),
         }
     }

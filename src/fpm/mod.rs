@@ -21,6 +21,7 @@ use std::time::Duration;
 
 use rustix::process::Signal;
 use tempfile::TempDir;
+use tokio::sync::watch;
 use tokio::task::AbortHandle;
 
 use self::launch::Running;
@@ -50,9 +51,20 @@ pub struct Fpm {
     /// The process ids of the workers that were adopted last.
     last_workers: Vec<Cell<Option<i32>>>,
     has_answered: Cell<bool>,
+    /// How many slots are in an invocation.
+    at_work: Rc<watch::Sender<usize>>,
     /// One slot at a time starts php-fpm again.
     restart: tokio::sync::Mutex<()>,
     readers: Vec<AbortHandle>,
+}
+
+/// A slot is in an invocation for as long as this lives.
+pub struct AtWork(Rc<watch::Sender<usize>>);
+
+impl Drop for AtWork {
+    fn drop(&mut self) {
+        self.0.send_modify(|slots| *slots -= 1);
+    }
 }
 
 /// php-fpm cannot be started; the text is php-fpm's own where there is one.
@@ -98,6 +110,7 @@ impl Fpm {
             workers: (0..settings.slots).map(|_| RefCell::default()).collect(),
             last_workers: (0..settings.slots).map(|_| Cell::new(None)).collect(),
             has_answered: Cell::new(false),
+            at_work: Rc::default(),
             restart: tokio::sync::Mutex::default(),
             settings,
             primed,
@@ -195,6 +208,12 @@ impl Fpm {
         self.last_workers[slot].replace(pid) != pid || pid.is_none()
     }
 
+    /// Whether the slot has a worker now.
+    pub fn has_worker(&self, slot: usize) -> bool {
+        let master = self.running.borrow().master.pid();
+        Worker::find(master, &pool_name(slot), self.output.stderr(slot)).is_some()
+    }
+
     /// Whether any worker has ever answered: from then on php-fpm is known to work.
     pub fn has_answered(&self) -> bool {
         self.has_answered.get()
@@ -205,11 +224,30 @@ impl Fpm {
         self.output.warn(message);
     }
 
-    /// Kills the master and all workers, for [`Fpm::ensure_running`] to start others.
-    pub async fn kill(&self) {
+    /// Takes note of a slot that is in an invocation, until the answer is dropped.
+    pub fn begin_work(&self) -> AtWork {
+        self.at_work.send_modify(|slots| *slots += 1);
+        AtWork(self.at_work.clone())
+    }
+
+    /// Whether any slot is in an invocation.
+    pub fn is_at_work(&self) -> bool {
+        *self.at_work.borrow() > 0
+    }
+
+    /// Kills the master and all workers, for [`Fpm::ensure_running`] to start others, once no slot is in an invocation.
+    pub async fn kill_when_idle(&self) {
         let running = self.running.borrow().clone();
-        running.master.signal(Signal::KILL);
-        running.master.exited().await;
+        let mut at_work = self.at_work.subscribe();
+        let idle = async { at_work.wait_for(|slots| *slots == 0).await.map(|_| ()) };
+        tokio::select! {
+            // another slot was first
+            _ = running.master.exited() => {}
+            _ = idle => {
+                running.master.signal(Signal::KILL);
+                running.master.exited().await;
+            }
+        }
     }
 
     /// Whose lines a slot's output is from here on.

@@ -233,6 +233,15 @@ impl Lambda {
         read_log(&self.function.folder.path().join("log"))
     }
 
+    /// Waits until the log has this text.
+    pub fn wait_for_log(&self, text: &str) {
+        let begun = std::time::Instant::now();
+        while !self.log().contains(text) {
+            assert!(begun.elapsed() < PATIENCE, "no {text:?}:\n{}", self.log());
+            std::thread::yield_now();
+        }
+    }
+
     /// The statuses of the next POSTs; 202 for all others.
     pub fn answer_posts_with(&self, statuses: &[u16]) {
         let statuses = statuses

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::lambda::{Function, get};
+use crate::lambda::{Function, Lambda, get};
 
 #[test]
 fn slots_answer_at_the_same_time_and_one_that_fails_leaves_the_others() {
@@ -193,4 +193,107 @@ fn init_is_complete_when_the_first_slot_is_ready() {
     workers.dedup();
     assert_eq!(workers.len(), 3);
     assert!(workers.contains(&first));
+}
+
+/// A script that waits, or crashes, as the query says.
+const WAITS_OR_CRASHES: &str = "<?php switch ($_GET['what'] ?? '') { \
+        case 'wait': touch(getenv('TMPDIR') . '/waits'); while (!file_exists(getenv('TMPDIR') . '/go')) usleep(1000); break; \
+        case 'crash': if (isset($_GET['before'])) exec($_GET['before']); exec('kill -SEGV ' . getmypid()); sleep(9); \
+    } echo $_GET['n'];";
+
+/// Two slots, one of them in an invocation until [`release`].
+fn one_waits(function: Function) -> Lambda {
+    let mut lambda = function.env("AWS_LAMBDA_MAX_CONCURRENCY", "2").start();
+    let seen = lambda.function.temp_dir().join("waits");
+    lambda.send(get("/?what=wait&n=waited"));
+    // the other slot answers until the first one waits
+    while !seen.exists() {
+        lambda.get("/?n=meanwhile");
+    }
+    lambda
+}
+
+fn release(lambda: &Lambda) {
+    std::fs::write(lambda.function.temp_dir().join("go"), "").unwrap();
+}
+
+#[test]
+fn a_worker_whose_warm_up_takes_long_leaves_the_others() {
+    // longer than the patience with a worker that does not answer at all
+    let warmup = "<?php if (file_exists(getenv('TMPDIR') . '/waits')) sleep(6);";
+    let function = Function::new(WAITS_OR_CRASHES)
+        .file("warmup.php", warmup)
+        .env("PHP_LAMBDA_WARMUP", "warmup.php");
+    let mut lambda = one_waits(function);
+    let crash = lambda.invoke(get("/?what=crash"));
+    assert_eq!(crash.error_type(), "Runtime.WorkerCrashed");
+    // the slot of the crash is the only one that is free: this comes behind its warm-up
+    assert_eq!(lambda.get("/?n=served"), "served");
+    release(&lambda);
+    assert_eq!(lambda.post().page(), "waited");
+}
+
+#[test]
+fn a_worker_whose_warm_up_fails_stays_cold_and_leaves_the_others() {
+    for (fails, said) in [
+        ("exec('kill -SEGV ' . getmypid()); sleep(60);", "SIGSEGV"),
+        ("sleep(60);", "took more than 10 s"),
+        ("http_response_code(500);", "HTTP status 500"),
+    ] {
+        let warmup = format!("<?php if (file_exists(getenv('TMPDIR') . '/waits')) {{ {fails} }}");
+        let function = Function::new(WAITS_OR_CRASHES)
+            .file("warmup.php", &warmup)
+            .env("PHP_LAMBDA_WARMUP", "warmup.php");
+        let mut lambda = one_waits(function);
+        let crash = lambda.invoke(get("/?what=crash"));
+        assert_eq!(crash.error_type(), "Runtime.WorkerCrashed");
+        assert_eq!(lambda.get("/?n=served"), "served");
+        let log = lambda.log();
+        let is_warning = |line: &&str| line.contains("PHP_LAMBDA_WARMUP") && line.contains(said);
+        assert_eq!(log.lines().filter(is_warning).count(), 1, "{log}");
+        release(&lambda);
+        assert_eq!(lambda.post().page(), "waited");
+    }
+}
+
+#[test]
+fn a_slot_that_needs_a_new_php_fpm_waits_until_the_others_are_idle() {
+    let mut lambda = one_waits(Function::new(WAITS_OR_CRASHES));
+    let master = lambda.master();
+    let empty = "rm -rf $TMPDIR/php-fpm-lambda-*".replace(' ', "%20");
+    let crash = lambda.invoke(get(&format!("/?what=crash&before={empty}")));
+    assert_eq!(crash.error_type(), "Runtime.WorkerCrashed");
+    let last = lambda.send(get("/?n=later"));
+    lambda.wait_for_log("waits until no other one is in an invocation");
+    release(&lambda);
+    assert_eq!(lambda.post().page(), "waited");
+    let later = lambda.post();
+    assert!(later.path.contains(&last.id));
+    assert_eq!(later.page(), "later");
+    // both slots are in the new one
+    lambda.send(get("/?what=wait&n=a"));
+    lambda.send(get("/?what=wait&n=b"));
+    let mut pages = [lambda.post().page(), lambda.post().page()];
+    pages.sort();
+    assert_eq!(pages, ["a", "b"]);
+    assert_ne!(lambda.master(), master);
+}
+
+#[test]
+fn a_slot_without_php_fpm_ends_the_process_when_the_others_have_answered() {
+    let mut other = Function::new("<?php echo 'up';").start();
+    assert_eq!(other.get("/"), "up");
+    let real = std::fs::read_link(format!("/proc/{}/exe", other.master())).unwrap();
+    let function = Function::new(WAITS_OR_CRASHES);
+    let program = function.task_root().join("php-fpm");
+    std::os::unix::fs::symlink(real, &program).unwrap();
+    let mut lambda = one_waits(function.env("PHP_FPM", program.to_str().unwrap()));
+    let before = format!("rm -rf $TMPDIR/php-fpm-lambda-* {}", program.display());
+    let before = before.replace(' ', "%20");
+    let crash = lambda.invoke(get(&format!("/?what=crash&before={before}")));
+    assert_eq!(crash.error_type(), "Runtime.WorkerCrashed");
+    lambda.wait_for_log("waits until no other one is in an invocation");
+    release(&lambda);
+    assert_eq!(lambda.post().page(), "waited");
+    assert_eq!(lambda.wait().code(), Some(1));
 }

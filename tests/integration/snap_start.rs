@@ -60,15 +60,21 @@ fn a_warm_up_that_fails_prevents_the_snapshot() {
 
 #[test]
 fn a_worker_that_cannot_start_after_the_restore_is_reported_as_that() {
-    let warmup = "<?php $flag = getenv('TMPDIR') . '/flag'; \
-        if (file_exists($flag)) { exec('kill -KILL ' . getmypid()); sleep(9); } touch($flag);";
-    let mut lambda = function("<?php echo 'up';")
-        .file("warmup.php", warmup)
-        .env("PHP_LAMBDA_WARMUP", "warmup.php")
-        .start();
-    assert_eq!(lambda.call().path, "/2018-06-01/runtime/restore/next");
-    let call = lambda.call();
-    assert_eq!(call.path, "/2018-06-01/runtime/restore/error");
-    assert_eq!(call.error_type(), "Runtime.AfterRestoreError");
-    assert_eq!(lambda.wait().code(), Some(1));
+    for fails in [
+        "exec('kill -KILL ' . getmypid()); sleep(9);",
+        "http_response_code(500);",
+    ] {
+        let warmup = format!(
+            "<?php $flag = getenv('TMPDIR') . '/flag'; if (file_exists($flag)) {{ {fails} }} touch($flag);"
+        );
+        let mut lambda = function("<?php echo 'up';")
+            .file("warmup.php", &warmup)
+            .env("PHP_LAMBDA_WARMUP", "warmup.php")
+            .start();
+        assert_eq!(lambda.call().path, "/2018-06-01/runtime/restore/next");
+        let call = lambda.call();
+        assert_eq!(call.path, "/2018-06-01/runtime/restore/error");
+        assert_eq!(call.error_type(), "Runtime.AfterRestoreError");
+        assert_eq!(lambda.wait().code(), Some(1));
+    }
 }
