@@ -24,6 +24,8 @@ static void start_heap_at_huge_page(void)
 {
 	uintptr_t top = (uintptr_t) sbrk(0);
 	uintptr_t page = (top + FIRST + HUGE_PAGE - 1) & ~(HUGE_PAGE - 1);
+	/* volatile: the compiler leaves out a malloc whose memory nobody uses */
+	void *volatile first;
 
 	if (sbrk((intptr_t) (page - FIRST - top)) == (void *) -1) {
 		return;
@@ -32,8 +34,9 @@ static void start_heap_at_huge_page(void)
 	mallopt(M_TOP_PAD, (int) (HUGE_PAGE + FIRST));
 	mallopt(M_MMAP_THRESHOLD, 1 << 20);
 	mallopt(M_TRIM_THRESHOLD, 4 << 20);
-	free(malloc(1));
+	first = malloc(1);
 	madvise((void *) page, HUGE_PAGE, MADV_HUGEPAGE);
+	free(first);
 	mallopt(M_TOP_PAD, 128 << 10);
 }
 
