@@ -5,9 +5,7 @@
 
 use std::borrow::Cow;
 
-use serde::Serialize as _;
-use serde_json::ser::{Formatter, Serializer};
-
+use super::escape::escape;
 use super::head_writer::HeadWriter;
 use super::{Dialect, alb, api_gateway_v1, api_gateway_v2, lattice};
 use crate::cgi::head::Head;
@@ -229,22 +227,6 @@ impl Answer {
     pub fn dialect(&self) -> Option<(Dialect, usize)> {
         self.dialect.map(|dialect| (dialect, self.document.len()))
     }
-}
-
-/// Appends `text` as the content of a JSON string, without the quotation marks.
-fn escape(text: &str, document: &mut Vec<u8>) {
-    struct Content;
-    impl Formatter for Content {
-        fn begin_string<W: ?Sized + std::io::Write>(&mut self, _: &mut W) -> std::io::Result<()> {
-            Ok(())
-        }
-
-        fn end_string<W: ?Sized + std::io::Write>(&mut self, _: &mut W) -> std::io::Result<()> {
-            Ok(())
-        }
-    }
-    text.serialize(&mut Serializer::with_formatter(document, Content))
-        .expect("a Vec takes every write");
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@ pub mod alb;
 pub mod answer;
 pub mod api_gateway_v1;
 pub mod api_gateway_v2;
+mod escape;
 mod head_writer;
 pub mod http_request;
 mod json;
