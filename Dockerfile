@@ -115,6 +115,7 @@ RUN apt-get update \
  && rm -rf /var/lib/apt/lists/*
 ARG PHP=8.4
 COPY layer-build/php/fetch-sources layer-build/php/pinned-sources.tsv /layer-build/php/
+COPY layer-build/php/archives /layer-build/php/archives
 RUN /layer-build/php/fetch-sources "$PHP"
 COPY layer-build/php/build-libraries /layer-build/php/
 RUN /layer-build/php/build-libraries
