@@ -286,8 +286,6 @@ impl Slot {
         }
         let failure = match timeout(SLOW_WARM_UP, self.warm_up()).await {
             Ok(Ok(())) => return true,
-            // with the master: no fault of the warm-up
-            Ok(Err(_)) if !self.fpm.is_running() => return false,
             Ok(Err(failure)) => failure,
             Err(_) => {
                 self.kill().await;
