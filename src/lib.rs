@@ -25,9 +25,13 @@ pub mod invocation;
 
 pub mod slot;
 
+pub mod console;
 pub mod fastcgi;
 pub mod fpm;
 pub mod runtime_api;
+pub mod secrets;
+
+pub mod process;
 
 pub mod cgi;
 pub mod config;
