@@ -22,6 +22,9 @@ use crate::secrets::{Extension, Patience, Unresolved};
 /// How long all values may take: Lambda gives 10 s to all of a start.
 const LIMIT: Duration = Duration::from_secs(5);
 
+/// What of it is left for the answers when an extension has only just become ready.
+const ANSWERS: Duration = Duration::from_millis(500);
+
 /// An extension that is about to be ready is given this time of the start. One that waits for the first invocation never is.
 const READY_SOON: Duration = Duration::from_millis(50);
 
@@ -62,16 +65,12 @@ pub(super) async fn fetch(
         }
     };
     let extension = Extension::new(config.secrets_port, token);
-    let (until, is_one) = (Instant::now() + LIMIT, config.slots == 1);
-    let patience = Patience {
-        // several slots are Managed Instances, where no extension is told of invocations
-        until_ready: if is_one {
-            Instant::now() + READY_SOON
-        } else {
-            until
-        },
-        until,
-    };
+    let is_one = config.slots == 1;
+    let mut patience = patience();
+    // several slots are Managed Instances, where no extension is told of invocations
+    if is_one {
+        patience.until_ready = Instant::now() + READY_SOON;
+    }
     let (registration, resolved) = tokio::select! {
         // before the first invocation is asked for
         both = async { tokio::join!(api.register_extension(), extension.resolve(&config.replaced, patience)) } => both,
@@ -97,14 +96,9 @@ pub(super) async fn fetch(
         invocation = first_invocation(&api, log) => invocation?,
         _ = terminate.recv() => return Err(ExitCode::SUCCESS),
     };
-    let until = Instant::now() + LIMIT;
-    let patience = Patience {
-        until_ready: until,
-        until,
-    };
     let deadline = Deadline::of(&invocation, config.timeout_margin);
     let resolved = tokio::select! {
-        resolved = extension.resolve(&config.replaced, patience) => resolved.map_err(failure_of),
+        resolved = extension.resolve(&config.replaced, self::patience()) => resolved.map_err(failure_of),
         timeout = deadline.failed() => Err(timeout),
         _ = terminate.recv() => return Err(ExitCode::SUCCESS),
     };
@@ -118,6 +112,15 @@ pub(super) async fn fetch(
         Err(failure) => {
             Err(fail_start(log, Some(&api), Some(&invocation), failure, terminate).await)
         }
+    }
+}
+
+/// From now on.
+fn patience() -> Patience {
+    let until = Instant::now() + LIMIT;
+    Patience {
+        until_ready: until - ANSWERS,
+        until,
     }
 }
 
@@ -147,8 +150,8 @@ fn failure_of(unresolved: Unresolved) -> Failure {
     Failure::SecretsUnavailable(match unresolved {
         Unresolved::Failed(text) => text,
         Unresolved::NotReady => format!(
-            "AWS's Parameters and Secrets extension was not ready within {} s. Its lines in the log say more.",
-            LIMIT.as_secs()
+            "AWS's Parameters and Secrets extension was not ready within {:.1} s. Its lines in the log say more.",
+            (LIMIT - ANSWERS).as_secs_f64()
         ),
     })
 }

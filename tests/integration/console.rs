@@ -24,9 +24,9 @@ switch ($arguments[0] ?? '') {
     case 'progress': echo "begun\n"; $wait($arguments[1]); echo "done\n"; break;
     case 'kill': echo "before\n"; exec('kill -' . $arguments[1] . ' ' . getmypid()); sleep(60); break;
     case 'read': echo 'read: ', var_export(stream_get_contents(STDIN), true); break;
-    case 'background': exec('(sleep 60; echo late) > /dev/fd/1 2>&1 & echo $!', $lines); echo 'parent'; break;
-    case 'holds': proc_open('exec sleep 60', [1 => STDOUT, 2 => STDERR], $pipes); echo "parent\n"; posix_kill(getmypid(), 9);
-    case 'noisy': proc_open('exec yes', [1 => STDOUT, 2 => STDERR], $pipes); exit(0);
+    case 'background': proc_close(proc_open('(sleep 4711; echo late) &', [1 => STDOUT, 2 => STDERR], $pipes)); echo 'parent'; break;
+    case 'holds': proc_open('exec sleep 4711', [1 => STDOUT, 2 => STDERR], $pipes); echo "parent\n"; posix_kill(getmypid(), 9);
+    case 'noisy': proc_open('exec yes 4711', [1 => STDOUT, 2 => STDERR], $pipes); exit(0);
     case 'hang': echo "half a line"; passthru('echo a child; exec sleep 60'); break;
     case 'loop': while (true) echo "x\n";
     case 'much': for ($line = str_repeat('0123456789', 100) . "\n", $i = 0; $i < (int) $arguments[1]; $i++) echo $line; break;
@@ -315,7 +315,7 @@ fn what_is_left_in_the_background_is_not_waited_for_and_ends() {
         let titles = crate::lambda::all_titles();
         let left = titles
             .iter()
-            .filter(|title| ["sleep 60", "yes"].contains(&title.as_str()));
+            .filter(|title| ["sleep 4711", "yes 4711"].contains(&title.as_str()));
         assert_eq!(left.count(), 0, "{command}: {titles:?}");
     }
 }
