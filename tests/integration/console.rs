@@ -533,3 +533,137 @@ fn a_command_counts_as_no_request_of_the_worker() {
     assert_eq!(lambda.get("/"), worker);
     assert_ne!(lambda.get("/"), worker);
 }
+
+/// `lambda-local` with the console, and `lambda-local cli` for it.
+struct Local {
+    server: std::process::Child,
+    output: std::io::BufReader<std::process::ChildStdout>,
+    address: String,
+    _folder: tempfile::TempDir,
+}
+
+impl Local {
+    fn start(options: &[&str]) -> Local {
+        use std::io::BufRead as _;
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("index.php"), "<?php echo 'an event';").unwrap();
+        std::fs::write(folder.path().join("artisan"), CONSOLE).unwrap();
+        let mut server = std::process::Command::new(env!("CARGO_BIN_EXE_lambda-local"))
+            .args(["--listen", "127.0.0.1:0", "--bootstrap"])
+            .arg(crate::lambda::bootstrap())
+            .args(options)
+            .arg(folder.path())
+            .stdout(std::process::Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut output = std::io::BufReader::new(server.stdout.take().unwrap());
+        let mut line = String::new();
+        while !line.starts_with("Listening on ") {
+            line.clear();
+            assert_ne!(output.read_line(&mut line).unwrap(), 0);
+        }
+        let address = line
+            .split("http://")
+            .nth(1)
+            .unwrap()
+            .split(' ')
+            .next()
+            .unwrap();
+        Local {
+            address: address.to_owned(),
+            server,
+            output,
+            _folder: folder,
+        }
+    }
+
+    fn cli(&self, arguments: &[&str]) -> (Option<i32>, String, String) {
+        let program = std::process::Command::new(env!("CARGO_BIN_EXE_lambda-local"))
+            .args(["cli", "--address", &self.address])
+            .args(arguments)
+            .stdin(std::process::Stdio::null())
+            .output()
+            .unwrap();
+        let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+        (
+            program.status.code(),
+            text(program.stdout),
+            text(program.stderr),
+        )
+    }
+}
+
+impl Drop for Local {
+    fn drop(&mut self) {
+        let _ = rustix::process::kill_process(
+            rustix::process::Pid::from_child(&self.server),
+            Signal::TERM,
+        );
+        let _ = self.server.wait();
+    }
+}
+
+#[test]
+fn lambda_local_runs_a_command_in_a_running_one() {
+    use std::io::BufRead as _;
+    let mut local = Local::start(&["--env", "PHP_LAMBDA_CONSOLE=artisan", "--timeout", "3"]);
+    let ok = |output: &str| (Some(0), output.to_owned(), String::new());
+    assert_eq!(
+        local.cli(&["--", "arguments", "a b", "--force"]),
+        ok(r#"["arguments","a b","--force"]"#)
+    );
+    assert_eq!(
+        local.cli(&["--env", "X=1", "environment", "X"]),
+        ok(r#"["1","1","1"]"#)
+    );
+    assert_eq!(
+        local.cli(&["--", "exit", "3"]),
+        (Some(3), "first\nlast".to_owned(), String::new())
+    );
+    let (code, output, words) = local.cli(&["--", "kill", "SEGV"]);
+    assert_eq!((code, &*output), (Some(1), "before\n"));
+    assert_eq!(words, "lambda-local: The command was ended by signal 11.\n");
+    let (code, output, words) = local.cli(&["--", "hang"]);
+    assert_eq!((code, &*output), (Some(1), ""));
+    assert!(
+        words.starts_with("lambda-local: Function.Timeout: "),
+        "{words}"
+    );
+    let mut line = String::new();
+    while line != "half a linea child\n" {
+        line.clear();
+        assert_ne!(
+            local.output.read_line(&mut line).unwrap(),
+            0,
+            "in the log of the running one"
+        );
+    }
+}
+
+#[test]
+fn lambda_local_says_what_is_missing() {
+    let local = Local::start(&[]);
+    let (code, _, words) = local.cli(&["--", "exit", "3"]);
+    assert_eq!(code, Some(1));
+    assert!(
+        words.contains("PHP_LAMBDA_CONSOLE") && words.contains("an event"),
+        "{words}"
+    );
+    let address = std::net::TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap();
+    let nobody = local.cli(&["--address", &address.to_string(), "x"]);
+    assert_eq!(nobody.0, Some(2), "given twice: {}", nobody.2);
+    drop(local);
+    let program = std::process::Command::new(env!("CARGO_BIN_EXE_lambda-local"))
+        .args(["cli", "--address", &address.to_string(), "x"])
+        .output()
+        .unwrap();
+    let words = String::from_utf8(program.stderr).unwrap();
+    assert!(
+        words.contains("start the function with lambda-local FUNCTION_DIR first"),
+        "{words}"
+    );
+    assert_eq!(program.status.code(), Some(1));
+}
