@@ -70,6 +70,7 @@ impl Console {
         context: impl IntoIterator<Item = (&'v str, &'v [u8])>,
     ) -> io::Result<Running> {
         let (reader, writer) = pipe::pipe()?;
+        let output = Receiver::from_owned_fd(reader)?;
         let mut command = Command::new(&self.program);
         command
             .arg("-c")
@@ -106,17 +107,25 @@ impl Console {
                 Ok(())
             });
         }
-        let child = command.spawn()?;
+        let mut child = command.spawn()?;
         let pid = Pid::from_child(&child);
         // the writing ends that are left are the command's
         drop(command);
-        Ok(Running {
-            child,
-            pid,
-            pidfd: PidFd::open(pid)?,
-            output: Receiver::from_owned_fd(reader)?,
-            has_ended: false,
-        })
+        match PidFd::open(pid) {
+            Ok(pidfd) => Ok(Running {
+                child,
+                pid,
+                pidfd,
+                output,
+                has_ended: false,
+            }),
+            Err(error) => {
+                // nobody could watch over it
+                child.kill()?;
+                child.wait()?;
+                Err(error)
+            }
+        }
     }
 }
 
@@ -172,8 +181,8 @@ impl Drop for Running {
             let frozen = Frozen::with_session(self.pid, &self.pidfd);
             self.pidfd.signal(Signal::KILL);
             frozen.kill();
-            // it was killed: this takes no time
-            let _ = self.child.wait();
+            // not waited for: the process ends as well
+            let _ = self.child.try_wait();
         }
     }
 }

@@ -203,6 +203,30 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn what_is_started_meanwhile_is_found_too() {
+        let forks =
+            "i=0; while [ $i -lt 200 ]; do sleep 60 >&2 & i=$((i+1)); done; exec sleep 60 >&2";
+        let mut leader = session(&format!("(echo started; {forks}) & exec sleep 60 >&2"));
+        let mut said = [0; 8];
+        let stdout = leader.stdout.as_mut().unwrap();
+        std::io::Read::read_exact(stdout, &mut said).unwrap();
+        let pid = Pid::from_child(&leader);
+        let pidfd = PidFd::open(pid).unwrap();
+        let frozen = Frozen::with_session(pid, &pidfd);
+        let members = Table::read().session_of(pid);
+        assert_eq!(members.len(), frozen.len() + 1, "all are stopped");
+        frozen.kill();
+        leader.kill().unwrap();
+        for member in members {
+            if let Ok(member) = PidFd::open(member) {
+                member.exited().await;
+            }
+        }
+        leader.wait().unwrap();
+        assert!(Table::read().session_of(pid).is_empty());
+    }
+
+    #[tokio::test]
     async fn what_has_left_its_parents_is_found_in_the_session_alone() {
         // the inner shell ends at once, and its child is nobody's
         let mut leader = session("(sleep 60 >&2 & echo started); exec sleep 60 >&2");
