@@ -31,6 +31,7 @@ const READY_SOON: Duration = Duration::from_millis(50);
 /// What was done before php-fpm can start.
 pub(super) struct Prelude {
     pub(super) api: RuntimeApi,
+    /// What has not asked for an event yet.
     pub(super) registration: Option<Registration>,
     /// With the values.
     pub(super) environment: Environment,
@@ -92,6 +93,10 @@ pub(super) async fn fetch(
         return Err(fail_start(log, Some(&api), None, failure, terminate).await);
     }
 
+    // Lambda hands nothing out before each extension has asked for an event, this one too; the task ends with the process
+    if let Some(registration) = registration {
+        tokio::task::spawn_local(registration.wait());
+    }
     let invocation = tokio::select! {
         invocation = first_invocation(&api, log) => invocation?,
         _ = terminate.recv() => return Err(ExitCode::SUCCESS),
@@ -105,7 +110,7 @@ pub(super) async fn fetch(
     match resolved {
         Ok(environment) => Ok(Prelude {
             api,
-            registration,
+            registration: None,
             environment,
             invocation: Some(invocation),
         }),

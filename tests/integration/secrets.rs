@@ -12,7 +12,7 @@ use axum::response::{IntoResponse as _, Response};
 use rustix::process::Signal;
 use serde_json::json;
 
-use crate::lambda::{Call, Function, Lambda, get};
+use crate::lambda::{Call, Function, Lambda, PATIENCE, get};
 
 const TOKEN: &str = "token-of-the-session";
 
@@ -336,6 +336,16 @@ fn where_the_extension_waits_for_the_first_invocation_it_is_asked_for_first() {
         lambda.extension_calls().first().unwrap(),
         "register {\"events\":[]}"
     );
+    // else Lambda would hand out no invocation
+    let begun = Instant::now();
+    while !lambda
+        .extension_calls()
+        .iter()
+        .any(|call| call == "event/next")
+    {
+        assert!(begun.elapsed() < PATIENCE, "{:?}", lambda.extension_calls());
+        std::thread::yield_now();
+    }
     assert!(
         lambda.processes().is_empty(),
         "no php-fpm without its variables"
