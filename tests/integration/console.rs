@@ -535,15 +535,15 @@ fn a_command_counts_as_no_request_of_the_worker() {
 }
 
 /// `lambda-local` with the console, and `lambda-local cli` for it.
-struct Local {
+pub struct Local {
     server: std::process::Child,
     output: std::io::BufReader<std::process::ChildStdout>,
-    address: String,
+    pub address: String,
     _folder: tempfile::TempDir,
 }
 
 impl Local {
-    fn start(options: &[&str]) -> Local {
+    pub fn start(options: &[&str]) -> Local {
         use std::io::BufRead as _;
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join("index.php"), "<?php echo 'an event';").unwrap();
@@ -578,19 +578,38 @@ impl Local {
     }
 
     fn cli(&self, arguments: &[&str]) -> (Option<i32>, String, String) {
-        let program = std::process::Command::new(env!("CARGO_BIN_EXE_lambda-local"))
-            .args(["cli", "--address", &self.address])
-            .args(arguments)
-            .stdin(std::process::Stdio::null())
-            .output()
-            .unwrap();
-        let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
-        (
-            program.status.code(),
-            text(program.stdout),
-            text(program.stderr),
-        )
+        cli(&self.address, arguments)
     }
+
+    /// Waits for a line of what it prints.
+    pub fn wait_for_line(&mut self, beginning: &str) {
+        use std::io::BufRead as _;
+        let mut line = String::new();
+        while !line.starts_with(beginning) {
+            line.clear();
+            assert_ne!(
+                self.output.read_line(&mut line).unwrap(),
+                0,
+                "no {beginning:?}"
+            );
+        }
+    }
+}
+
+/// Exit code, stdout and stderr of `lambda-local cli`.
+pub fn cli(address: &str, arguments: &[&str]) -> (Option<i32>, String, String) {
+    let program = std::process::Command::new(env!("CARGO_BIN_EXE_lambda-local"))
+        .args(["cli", "--address", address])
+        .args(arguments)
+        .stdin(std::process::Stdio::null())
+        .output()
+        .unwrap();
+    let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+    (
+        program.status.code(),
+        text(program.stdout),
+        text(program.stderr),
+    )
 }
 
 impl Drop for Local {
@@ -605,7 +624,6 @@ impl Drop for Local {
 
 #[test]
 fn lambda_local_runs_a_command_in_a_running_one() {
-    use std::io::BufRead as _;
     let mut local = Local::start(&["--env", "PHP_LAMBDA_CONSOLE=artisan", "--timeout", "3"]);
     let ok = |output: &str| (Some(0), output.to_owned(), String::new());
     assert_eq!(
@@ -629,15 +647,8 @@ fn lambda_local_runs_a_command_in_a_running_one() {
         words.starts_with("lambda-local: Function.Timeout: "),
         "{words}"
     );
-    let mut line = String::new();
-    while line != "half a linea child\n" {
-        line.clear();
-        assert_ne!(
-            local.output.read_line(&mut line).unwrap(),
-            0,
-            "in the log of the running one"
-        );
-    }
+    // in the log of the running one
+    local.wait_for_line("half a linea child");
 }
 
 #[test]

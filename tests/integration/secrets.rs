@@ -12,6 +12,7 @@ use axum::response::{IntoResponse as _, Response};
 use rustix::process::Signal;
 use serde_json::json;
 
+use crate::console::{Local, cli};
 use crate::lambda::{Call, Function, Lambda, PATIENCE, get};
 
 const TOKEN: &str = "token-of-the-session";
@@ -371,6 +372,32 @@ fn where_the_extension_waits_for_the_first_invocation_it_is_asked_for_first() {
     );
     let nexts = lambda.calls_left();
     assert!(nexts.len() <= 1, "asked for one at a time");
+}
+
+#[test]
+fn a_lambda_that_waits_for_extensions_hands_the_first_invocation_out() {
+    let extension = Server::new().not_ready().start();
+    let port = format!("PARAMETERS_SECRETS_EXTENSION_HTTP_PORT={}", extension.port);
+    let token = format!("AWS_SESSION_TOKEN={TOKEN}");
+    let variables = [
+        "PHP_LAMBDA_CONSOLE=artisan",
+        "A=ssm:/app/password",
+        &token,
+        &port,
+    ];
+    let options: Vec<&str> = variables
+        .into_iter()
+        .flat_map(|variable| ["--env", variable])
+        .collect();
+    let mut local = Local::start(&options);
+    let address = local.address.clone();
+    let command = std::thread::spawn(move || cli(&address, &["child", "A"]));
+    local.wait_for_line("START RequestId: ");
+    extension.server.is_ready.store(true, Ordering::SeqCst);
+    assert_eq!(
+        command.join().unwrap(),
+        (Some(0), VALUE.to_owned(), String::new())
+    );
 }
 
 #[test]
