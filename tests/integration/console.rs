@@ -327,12 +327,12 @@ fn tail(log: &str) -> &str {
 #[test]
 fn past_the_deadline_it_is_killed_with_its_children_and_its_log_is_kept() {
     let mut lambda = function()
-        .env("PHP_LAMBDA_TIMEOUT_MARGIN_MS", "1000")
+        .env("PHP_LAMBDA_TIMEOUT_MARGIN_MS", "2500")
         .start();
     let worker = lambda.get("/");
     for command in ["hang", "loop"] {
         let mut event = lambda.event(event(command));
-        event.timeout = Duration::from_millis(2500);
+        event.timeout = Duration::from_millis(6000);
         let begun = std::time::Instant::now();
         lambda.send_event(event);
         if command == "hang" {
@@ -345,7 +345,7 @@ fn past_the_deadline_it_is_killed_with_its_children_and_its_log_is_kept() {
         }
         let call = lambda.post();
         assert!(
-            begun.elapsed() < Duration::from_millis(2500),
+            begun.elapsed() < Duration::from_millis(6000),
             "before the deadline"
         );
         assert_eq!(call.error_type(), "Function.Timeout");
@@ -624,7 +624,7 @@ impl Drop for Local {
 
 #[test]
 fn lambda_local_runs_a_command_in_a_running_one() {
-    let mut local = Local::start(&["--env", "PHP_LAMBDA_CONSOLE=artisan", "--timeout", "3"]);
+    let mut local = Local::start(&["--env", "PHP_LAMBDA_CONSOLE=artisan", "--timeout", "8"]);
     let ok = |output: &str| (Some(0), output.to_owned(), String::new());
     assert_eq!(
         local.cli(&["--", "arguments", "a b", "--force"]),

@@ -436,14 +436,15 @@ fn the_first_invocation_has_its_deadline_while_the_extension_is_waited_for() {
     let extension = Server::new().not_ready().start();
     let mut lambda = function(extension.port)
         .env("A", "ssm:/app/password")
+        .env("PHP_LAMBDA_TIMEOUT_MARGIN_MS", "2500")
         .start();
     assert!(lambda.call().path.ends_with("/next"));
     let mut event = lambda.event(get("/"));
-    event.timeout = Duration::from_millis(1500);
+    event.timeout = Duration::from_millis(3500);
     let begun = Instant::now();
     let call = lambda.invoke_event(event);
     assert_eq!(call.error_type(), "Function.Timeout");
-    assert!(begun.elapsed() < Duration::from_millis(1500));
+    assert!(begun.elapsed() < Duration::from_millis(3500));
     assert_eq!(lambda.wait().code(), Some(1));
 }
 
