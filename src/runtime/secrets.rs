@@ -77,7 +77,7 @@ pub(super) async fn fetch(
         both = async { tokio::join!(api.register_extension(), extension.resolve(&config.replaced, patience)) } => both,
         _ = terminate.recv() => return Err(ExitCode::SUCCESS),
     };
-    let failure = match resolved {
+    match resolved {
         Ok(environment) => {
             return Ok(Prelude {
                 api,
@@ -86,11 +86,11 @@ pub(super) async fn fetch(
                 invocation: None,
             });
         }
-        Err(Unresolved::NotReady) if is_one => None,
-        Err(unresolved) => Some(failure_of(unresolved)),
-    };
-    if let Some(failure) = failure {
-        return Err(fail_start(log, Some(&api), None, failure, terminate).await);
+        Err(Unresolved::NotReady) if is_one => {}
+        Err(unresolved) => {
+            let failure = failure_of(unresolved);
+            return Err(fail_start(log, Some(&api), None, failure, terminate).await);
+        }
     }
 
     // Lambda hands nothing out before each extension has asked for an event, this one too; the task ends with the process
