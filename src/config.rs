@@ -3,10 +3,13 @@
 //! [`Config::read`] takes a lookup function instead of the environment, and reports all bad values at once.
 //! `docs/configuration.md` repeats [`VARIABLES`]; a test compares the two.
 
-use std::ffi::OsString;
+mod reference;
+
+use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
 use std::time::Duration;
 
+pub use self::reference::{Reference, Selector, SessionToken, Value};
 use crate::log::{Format, Level};
 
 /// One environment variable: what it is called, what holds without it, what it accepts and what it does.
@@ -72,6 +75,18 @@ pub const VARIABLES: &[Variable] = &[
         meaning: "lines below this level are left out: the runtime's own, and with JSON PHP's too",
     },
     Variable {
+        name: "PARAMETERS_SECRETS_EXTENSION_HTTP_PORT",
+        default: "2773",
+        allowed: "a whole number from 1 to 65535",
+        meaning: "where AWS's Parameters and Secrets extension listens: asked where a variable's value begins with ssm: or secretsmanager:, see [secrets.md](secrets.md)",
+    },
+    Variable {
+        name: "AWS_SESSION_TOKEN",
+        default: "none, Lambda sets it",
+        allowed: "any text",
+        meaning: "what that extension wants to see; it is asked for nothing without it",
+    },
+    Variable {
         name: "PHP_FPM",
         default: "/opt/bin/php-fpm, else php-fpm or the newest php-fpm8.* on PATH or in /usr/sbin",
         allowed: "the path of a php-fpm 8 program",
@@ -94,6 +109,12 @@ pub const VARIABLES: &[Variable] = &[
         default: "the handler",
         allowed: "a PHP file below LAMBDA_TASK_ROOT",
         meaning: "the script for events that are not HTTP requests",
+    },
+    Variable {
+        name: "PHP_LAMBDA_CONSOLE",
+        default: "none",
+        allowed: "a PHP file below LAMBDA_TASK_ROOT",
+        meaning: "the console script, such as artisan or bin/console, that an event such as {\"cli\": \"migrate --force\"} runs with its arguments; without it such an event is one like any other. See [console.md](console.md)",
     },
     Variable {
         name: "PHP_LAMBDA_BASE_PATH",
@@ -151,12 +172,20 @@ pub struct Config {
     pub log_format: Format,
     /// Lines below it are left out.
     pub log_level: Level,
+    /// Variables that PHP gets with another value than the process has, in the order of their names.
+    pub replaced: Vec<(OsString, Value)>,
+    /// The port of the extension that knows the secrets.
+    pub secrets_port: u16,
+    /// What it wants to see.
+    pub session_token: Option<SessionToken>,
     /// Answers are streamed where the event's sender may have asked for it.
     pub streams: bool,
     /// The php-fpm to start; `None`: look for it.
     pub php_fpm: Option<PathBuf>,
     /// The user's own `PHP_INI_SCAN_DIR`.
     pub ini_scan_dir: Option<OsString>,
+    /// The script that console events run, relative to the task root.
+    pub console: Option<String>,
     /// Without a slash at its end.
     pub base_path: Option<String>,
     /// How long before Lambda's deadline a script is stopped.
@@ -235,6 +264,7 @@ impl Config {
             lookup,
             problems: Vec::new(),
         };
+        let names: Vec<OsString> = names.collect();
         let runtime_api = reader.text("AWS_LAMBDA_RUNTIME_API");
         if runtime_api.is_none() {
             reader.problems.push(
@@ -275,9 +305,17 @@ impl Config {
                     _ => None,
                 })
                 .unwrap_or(false),
+            replaced: reader.replaced(&names),
+            secrets_port: reader
+                .parsed("PARAMETERS_SECRETS_EXTENSION_HTTP_PORT", |text| {
+                    number(text, 1, 65_535)
+                })
+                .map_or(2773, |port| port as u16),
+            session_token: reader.text("AWS_SESSION_TOKEN").map(SessionToken::new),
             php_fpm: reader.path("PHP_FPM"),
             // an empty PHP_INI_SCAN_DIR has a meaning of its own in PHP: scan nothing
             ini_scan_dir: (reader.lookup)("PHP_INI_SCAN_DIR"),
+            console: reader.text("PHP_LAMBDA_CONSOLE"),
             base_path: reader.parsed("PHP_LAMBDA_BASE_PATH", base_path).flatten(),
             timeout_margin: Duration::from_millis(
                 reader
@@ -297,7 +335,7 @@ impl Config {
             warmup: reader.text("PHP_LAMBDA_WARMUP"),
             runtime_api: runtime_api.clone().unwrap_or_default(),
         };
-        reader.unknown_names(names);
+        reader.unknown_names(names.into_iter());
         match reader.problems {
             problems if problems.is_empty() => Ok(config),
             problems => Err(Invalid {
@@ -363,6 +401,27 @@ impl<L: Fn(&str) -> Option<OsString>> Reader<L> {
                 .push(format!("{name} is {value:?}, allowed: {allowed}"));
         }
         parsed
+    }
+
+    /// The user's own variables alone: Lambda's and the runtime's are read before there could be any other value.
+    fn replaced(&mut self, names: &[OsString]) -> Vec<(OsString, Value)> {
+        let is_known = |name: &OsStr| VARIABLES.iter().any(|variable| name == variable.name);
+        let is_users =
+            |name: &OsStr| !name.as_encoded_bytes().starts_with(b"AWS_") && !is_known(name);
+        let mut found = Vec::new();
+        for name in names.iter().filter(|name| is_users(name)) {
+            let value = name.to_str().and_then(|name| (self.lookup)(name));
+            match value.as_deref().and_then(Value::parse) {
+                Some(Ok(value)) => found.push((name.clone(), value)),
+                // without the value, which may be a secret that begins so by chance
+                Some(Err(problem)) => self
+                    .problems
+                    .push(format!("{} {problem}", name.to_string_lossy())),
+                None => {}
+            }
+        }
+        found.sort_by(|(a, _), (b, _)| a.cmp(b));
+        found
     }
 
     fn unknown_names(&mut self, names: impl Iterator<Item = OsString>) {
@@ -447,6 +506,9 @@ mod tests {
         assert_eq!(config.max_requests, None);
         assert_eq!(config.base_path, None);
         assert_eq!(config.ini_scan_dir, None);
+        assert_eq!(config.console, None);
+        assert_eq!(config.secrets_port, 2773);
+        assert!(config.replaced.is_empty());
         assert!(!config.is_snap_start && !config.streams);
     }
 
@@ -466,6 +528,9 @@ mod tests {
             ("PHP_LAMBDA_ERROR_STATUS_CODES", "500, 502-504"),
             ("PHP_LAMBDA_MAX_REQUESTS", "7"),
             ("PHP_LAMBDA_WARMUP", "warmup.php"),
+            ("PHP_LAMBDA_CONSOLE", "bin/console"),
+            ("PARAMETERS_SECRETS_EXTENSION_HTTP_PORT", "2774"),
+            ("AWS_SESSION_TOKEN", "hunter2"),
         ])
         .unwrap();
         assert_eq!(config.event_handler, "worker.php");
@@ -478,6 +543,13 @@ mod tests {
         assert_eq!(config.timeout_margin, Duration::from_millis(20));
         assert_eq!(config.max_requests, Some(7));
         assert_eq!(config.warmup.as_deref(), Some("warmup.php"));
+        assert_eq!(config.console.as_deref(), Some("bin/console"));
+        assert_eq!(config.secrets_port, 2774);
+        assert_eq!(
+            config.session_token,
+            Some(SessionToken::new("hunter2".to_owned()))
+        );
+        assert!(!format!("{config:?}").contains("hunter2"));
         let failing = [499, 500, 501, 502, 503, 504, 505]
             .map(|status| config.error_status_codes.contains(status));
         assert_eq!(failing, [false, true, false, true, true, true, false]);
@@ -496,6 +568,7 @@ mod tests {
             ("PHP_LAMBDA_ERROR_STATUS_CODES", "504-502"),
             ("PHP_LAMBDA_MAX_REQUESTS", "-1"),
             ("PHP_LAMBDA_TIMEUOT_MARGIN_MS", "3"),
+            ("PARAMETERS_SECRETS_EXTENSION_HTTP_PORT", "65536"),
         ];
         let invalid = read(&bad).unwrap_err();
         assert_eq!(invalid.problems.len(), bad.len(), "{invalid}");
@@ -519,6 +592,38 @@ mod tests {
         for text in ["500,", "50", "1000", "a", "500-", "-500", "500--502"] {
             assert_eq!(StatusCodes::parse(text), None, "{text}");
         }
+    }
+
+    #[test]
+    fn values_that_php_gets_from_elsewhere() {
+        let config = read(&[
+            ("DB_PASSWORD", "ssm:/app/password"),
+            ("API_KEY", "\\ssm:literal"),
+            ("PLAIN", "x ssm:y"),
+            ("AWS_X", "ssm:x"),
+            ("PHP_LAMBDA_BASE_PATH", "/ssm:"),
+        ])
+        .unwrap();
+        let names: Vec<&OsString> = config.replaced.iter().map(|(name, _)| name).collect();
+        assert_eq!(names, ["API_KEY", "DB_PASSWORD"]);
+        assert!(matches!(&config.replaced[0].1, Value::Literal(value) if value == "ssm:literal"));
+        let debug = format!("{config:?}");
+        assert!(
+            !debug.contains("literal") && !debug.contains("/app"),
+            "{debug}"
+        );
+    }
+
+    #[test]
+    fn a_bad_reference_is_named_and_not_shown() {
+        let invalid = read(&[("A", "ssm:hunter 2"), ("B", "secretsmanager:")]).unwrap_err();
+        assert_eq!(invalid.problems.len(), 2);
+        let text = invalid.to_string();
+        assert!(
+            text.contains("A begins with ssm:") && !text.contains("hunter"),
+            "{text}"
+        );
+        assert!(text.contains("B begins with secretsmanager:"), "{text}");
     }
 
     #[test]

@@ -39,9 +39,31 @@ pub enum Failure {
     ResponseTooLarge(TooLarge),
     /// PHP's output has no readable header block; what stands there.
     InvalidHeaders(String),
+    /// Init, or the first invocation: variables have no value; which, and why.
+    SecretsUnavailable(String),
+    /// Init: there is no command line for the console; what was looked for.
+    NoCommandLine(String),
+    /// The event asks for a command that cannot be made of it; why.
+    InvalidCommand(String),
+    /// The console's command did not succeed.
+    CommandFailed(CommandFailure),
     /// An HTTP status that the configuration, or the kind of event, makes a failure.
     HttpStatus(u16),
 }
+
+/// A command that did not succeed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CommandFailure {
+    /// `exited with code 1` and its like, as the rest of a sentence.
+    pub how: String,
+    /// `None`: it did not come to that.
+    pub exit_code: Option<i32>,
+    /// The end of what it printed.
+    pub output: String,
+}
+
+/// How much of a failed command's output its message has, in bytes.
+const IN_MESSAGE: usize = 1000;
 
 impl Failure {
     /// `Runtime.…` or `Function.…`, as Lambda demands of the header `Lambda-Runtime-Function-Error-Type`.
@@ -61,17 +83,36 @@ impl Failure {
             Failure::PhpFpmExited(_) => "Runtime.PhpFpmExited",
             Failure::ResponseTooLarge(_) => "Function.ResponseTooLarge",
             Failure::InvalidHeaders(_) => "Function.InvalidHeaders",
+            Failure::SecretsUnavailable(_) => "Runtime.SecretsUnavailable",
+            Failure::NoCommandLine(_) => "Runtime.NoCommandLine",
+            Failure::InvalidCommand(_) => "Runtime.InvalidCommand",
+            Failure::CommandFailed(_) => "Function.CommandFailed",
             Failure::HttpStatus(_) => "Function.HttpStatus",
         }
     }
 
-    /// The body of `/error` and `/init/error`: `{"errorType":…,"errorMessage":…,"stackTrace":[]}`.
+    /// For the log, where what a command printed stands already.
+    pub fn for_log(&self) -> String {
+        match self {
+            Failure::CommandFailed(failure) => {
+                format!("{}: The command {}.", self.error_type(), failure.how)
+            }
+            other => format!("{}: {other}", self.error_type()),
+        }
+    }
+
+    /// The body of `/error` and `/init/error`: `{"errorType":…,"errorMessage":…,"stackTrace":[]}`; that of a failed command
+    /// has `exitCode` and `output` as well.
     pub fn to_json(&self) -> Vec<u8> {
-        let json = serde_json::json!({
+        let mut json = serde_json::json!({
             "errorType": self.error_type(),
             "errorMessage": self.to_string(),
             "stackTrace": [],
         });
+        if let Failure::CommandFailed(failure) = self {
+            json["exitCode"] = failure.exit_code.into();
+            json["output"] = failure.output.as_str().into();
+        }
         json.to_string().into_bytes()
     }
 }
@@ -115,12 +156,35 @@ impl std::fmt::Display for Failure {
             Failure::InvalidHeaders(line) => {
                 write!(f, "PHP's output has no readable header block; found {line:?}. Look at the script's header() calls.")
             }
+            Failure::SecretsUnavailable(text) | Failure::NoCommandLine(text) => f.write_str(text),
+            Failure::InvalidCommand(text) => {
+                write!(f, "The event asks for no command that can be run: {text}. An event is {{\"cli\": \"migrate --force\"}} or {{\"cli\": [\"migrate\", \"--force\"]}}.")
+            }
+            Failure::CommandFailed(CommandFailure { how, output, .. }) => {
+                write!(f, "The command {how}.")?;
+                match last_lines(output.trim_end()) {
+                    "" => f.write_str(" It printed nothing."),
+                    lines => write!(f, " Its output ends with:\n{lines}"),
+                }
+            }
             Failure::HttpStatus(status) => write!(f, "The script answered with the HTTP status {status}; its log says why."),
         }
     }
 }
 
 impl std::error::Error for Failure {}
+
+fn last_lines(output: &str) -> &str {
+    let mut start = output.len().saturating_sub(IN_MESSAGE);
+    while !output.is_char_boundary(start) {
+        start += 1;
+    }
+    let end = &output[start..];
+    match end.split_once('\n') {
+        Some((_, lines)) if start > 0 => lines,
+        _ => end,
+    }
+}
 
 #[cfg(test)]
 mod tests {
@@ -142,5 +206,46 @@ mod tests {
                 && message.contains("stream"),
             "{message}"
         );
+    }
+
+    fn command_failure(output: &str) -> Failure {
+        Failure::CommandFailed(CommandFailure {
+            how: "exited with code 3".to_owned(),
+            exit_code: Some(3),
+            output: output.to_owned(),
+        })
+    }
+
+    #[test]
+    fn a_command_tells_its_exit_code_and_the_end_of_its_output() {
+        let failure = command_failure("one\ntwo\n");
+        let json: serde_json::Value = serde_json::from_slice(&failure.to_json()).unwrap();
+        assert_eq!(json["errorType"], "Function.CommandFailed");
+        assert_eq!(
+            json["errorMessage"],
+            "The command exited with code 3. Its output ends with:\none\ntwo"
+        );
+        assert_eq!(
+            (&json["exitCode"], &json["output"]),
+            (&3.into(), &"one\ntwo\n".into())
+        );
+        assert_eq!(
+            failure.for_log(),
+            "Function.CommandFailed: The command exited with code 3."
+        );
+        let silent = command_failure("\n").to_string();
+        assert!(silent.ends_with("It printed nothing."), "{silent}");
+    }
+
+    #[test]
+    fn a_message_has_whole_lines_and_not_many() {
+        let long = command_failure(&"a line with an ü\n".repeat(200)).to_string();
+        let (_, lines) = long.split_once(":\n").unwrap();
+        assert!(
+            lines.len() < IN_MESSAGE && lines.starts_with("a line"),
+            "{lines}"
+        );
+        let one = command_failure(&"ü".repeat(IN_MESSAGE)).to_string();
+        assert!(one.ends_with("üü") && one.len() < IN_MESSAGE + 100);
     }
 }

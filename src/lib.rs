@@ -11,6 +11,7 @@
 //!     → slot         one worker and the kept connection to it
 //!        → fastcgi      records to php-fpm and back, one piece at a time
 //!        → fpm          php-fpm itself: started, watched, read, killed
+//!     → console      or, where the event asks for a command, PHP's command line in a process of its own
 //!     → cgi::head    PHP's header block → status and headers
 //!     → event::answer  status, headers, body → the dialect's document; event::stream: what a streamed answer begins with
 //!  → runtime_api   POST /response, at once or piece by piece, or /error with a failure
@@ -25,9 +26,13 @@ pub mod invocation;
 
 pub mod slot;
 
+pub mod console;
 pub mod fastcgi;
 pub mod fpm;
 pub mod runtime_api;
+pub mod secrets;
+
+pub mod process;
 
 pub mod cgi;
 pub mod config;

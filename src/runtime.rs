@@ -1,6 +1,8 @@
 //! The life of the process: configure, start php-fpm, report ready, answer invocations until Lambda ends it.
 
-use std::path::Path;
+mod secrets;
+
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::rc::Rc;
 use std::time::Duration;
@@ -11,12 +13,14 @@ use tokio::task::{JoinSet, LocalSet};
 
 use crate::cgi::params::{LambdaContext, Script, of_event};
 use crate::config::{Config, Invalid};
+use crate::console::{Console, program};
 use crate::failure::Failure;
 use crate::fpm::settings::Settings;
 use crate::fpm::{Fpm, StartError};
-use crate::invocation::{self, Function};
+use crate::invocation::{self, Deadline, Function};
 use crate::log::{Context, Level, Log};
-use crate::runtime_api::{Error, RuntimeApi};
+use crate::process::environment::Environment;
+use crate::runtime_api::{Error, Invocation, RuntimeApi};
 use crate::slot::{Slot, encode};
 
 /// Lambda gives 300 ms between SIGTERM and SIGKILL: what an invocation under way gets of them.
@@ -43,7 +47,7 @@ pub fn run(config: Result<Config, Invalid>) -> ExitCode {
                 };
                 let api = invalid.runtime_api.as_deref().map(RuntimeApi::new);
                 let failure = Failure::InvalidConfiguration(invalid);
-                fail_init(log, api.as_ref(), failure, &mut terminate).await
+                fail_start(log, api.as_ref(), None, failure, &mut terminate).await
             }
         }
     })
@@ -55,21 +59,37 @@ async fn serve(config: Config, terminate: &mut Signal) -> ExitCode {
         level: config.log_level,
     };
     set_limits(config.slots);
-    let (function, warmup, settings) = match function_of(&config, log) {
+    let (mut function, warmup, mut settings) = match function_of(&config, log) {
         Ok(all) => all,
         Err(failure) => {
             let api = RuntimeApi::new(&config.runtime_api);
-            return fail_init(log, Some(&api), failure, terminate).await;
+            return fail_start(log, Some(&api), None, failure, terminate).await;
         }
     };
+    let mut prelude = None;
+    let environment = match secrets::literal(&config) {
+        Some(environment) => environment,
+        None => match secrets::fetch(&config, log, terminate).await {
+            Ok(fetched) => prelude.insert(fetched).environment.clone(),
+            Err(exit) => return exit,
+        },
+    };
+    settings.environment = environment.clone();
+    if let Some(console) = &mut function.console {
+        console.environment = environment;
+    }
     // php-fpm takes longest: it comes first, and the rest happens while it starts
     let started = Fpm::start(settings, log);
-    let mut api = RuntimeApi::new(&config.runtime_api);
+    let (mut api, registration, mut first_invocation) = match prelude {
+        Some(prelude) => (prelude.api, Some(prelude.registration), prelude.invocation),
+        None => (RuntimeApi::new(&config.runtime_api), None, None),
+    };
     let fpm = match started {
         Ok(fpm) => Rc::new(fpm),
         Err(StartError(text)) => {
             let failure = Failure::PhpFpmStartFailed(text);
-            return fail_init(log, Some(&api), failure, terminate).await;
+            let first = first_invocation.as_ref();
+            return fail_start(log, Some(&api), first, failure, terminate).await;
         }
     };
     let mut slots: Vec<Slot> = (0..config.slots)
@@ -80,17 +100,28 @@ async fn serve(config: Config, terminate: &mut Signal) -> ExitCode {
         let first = &mut slots[0];
         // a poll from before a snapshot would be a connection that outlives it
         let register = async {
-            match config.is_snap_start {
-                true => None,
-                false => api.register_extension().await,
+            match registration {
+                Some(registered) => registered,
+                None if config.is_snap_start => None,
+                None => api.register_extension().await,
             }
         };
         let (extension, ready) = tokio::join!(register, first.ready());
         ready?;
         Ok((extension, first.php_version().await))
     };
+    let deadline = first_invocation
+        .as_ref()
+        .map(|invocation| Deadline::of(invocation, config.timeout_margin));
+    let passed = async {
+        match &deadline {
+            Some(deadline) => deadline.failed().await,
+            None => std::future::pending().await,
+        }
+    };
     let initialized: Result<_, Failure> = tokio::select! {
         initialized = init => initialized,
+        timeout = passed => Err(timeout),
         _ = terminate.recv() => {
             fpm.stop(SHUTDOWN_FPM).await;
             return ExitCode::SUCCESS;
@@ -110,7 +141,8 @@ async fn serve(config: Config, terminate: &mut Signal) -> ExitCode {
                 }
                 other => other,
             };
-            let exit = fail_init(log, Some(&api), failure, terminate).await;
+            let first = first_invocation.as_ref();
+            let exit = fail_start(log, Some(&api), first, failure, terminate).await;
             fpm.stop(SHUTDOWN_FPM).await;
             return exit;
         }
@@ -135,6 +167,7 @@ async fn serve(config: Config, terminate: &mut Signal) -> ExitCode {
             slot,
             api.clone(),
             stopping.subscribe(),
+            first_invocation.take(),
         ));
     }
     // for as long as the process lives
@@ -215,11 +248,15 @@ async fn answer_invocations(
     mut slot: Slot,
     api: RuntimeApi,
     mut stopping: watch::Receiver<bool>,
+    mut first: Option<Invocation>,
 ) -> Result<(), CannotGoOn> {
     let mut failures = Failures::default();
     loop {
         slot.ready().await.map_err(CannotGoOn::PhpFpm)?;
         let next = async {
+            if let Some(invocation) = first.take() {
+                return Ok(invocation);
+            }
             let invocation = api.next().await;
             if let Err(error) = &invocation {
                 failures.wait_after(error, function.log).await;
@@ -281,20 +318,28 @@ impl Failures {
     }
 }
 
-/// Reports to the log and to Lambda, each once.
-async fn fail_init(
+/// Reports to the log and to Lambda, each once: as the failure of the init, or of the `first` invocation where that is under
+/// way already.
+async fn fail_start(
     log: Log,
     api: Option<&RuntimeApi>,
+    first: Option<&Invocation>,
     failure: Failure,
     terminate: &mut Signal,
 ) -> ExitCode {
-    let text = format!("{}: {failure}", failure.error_type());
-    log.write(&Context::default(), Level::Fatal, &text);
+    let context = first.map(Invocation::log_context).unwrap_or_default();
+    log.write(&context, Level::Fatal, &failure.for_log());
     let Some(api) = api else {
         return ExitCode::FAILURE;
     };
+    let report = async {
+        match first {
+            Some(invocation) => api.fail(invocation, &failure).await,
+            None => api.fail_init(&failure).await,
+        }
+    };
     tokio::select! {
-        reported = api.fail_init(&failure) => {
+        reported = report => {
             if let Err(error) = reported {
                 log.write(&Context::default(), Level::Error, &error.to_string());
             }
@@ -318,15 +363,6 @@ fn function_of(
         }
         None => None,
     };
-    let function = Function {
-        script: handler,
-        event_script,
-        streams: config.streams,
-        timeout_margin: config.timeout_margin,
-        error_status_codes: config.error_status_codes.clone(),
-        max_requests: config.max_requests,
-        log,
-    };
     let settings = Settings {
         program: config.php_fpm.clone(),
         task_root: config.task_root.clone(),
@@ -334,8 +370,37 @@ fn function_of(
         memory: config.memory,
         streams: config.streams,
         ini_scan_dir: config.ini_scan_dir.clone(),
+        environment: Environment::default(),
+    };
+    let function = Function {
+        script: handler,
+        event_script,
+        console: match &config.console {
+            Some(path) => Some(console(config, path, &settings)?),
+            None => None,
+        },
+        streams: config.streams,
+        timeout_margin: config.timeout_margin,
+        error_status_codes: config.error_status_codes.clone(),
+        max_requests: config.max_requests,
+        log,
     };
     Ok((function, warmup, settings))
+}
+
+/// What runs the commands of events.
+fn console(config: &Config, path: &str, settings: &Settings) -> Result<Console, Failure> {
+    let script = script(config, path, "PHP_LAMBDA_CONSOLE")?;
+    let search = std::env::var_os("PATH").unwrap_or_default();
+    let php_fpm = settings
+        .find_program(&search)
+        .map_err(Failure::PhpFpmStartFailed)?;
+    Ok(Console {
+        program: program::find(&php_fpm, &search).map_err(Failure::NoCommandLine)?,
+        script: PathBuf::from(script.filename),
+        task_root: config.task_root.clone(),
+        environment: Environment::default(),
+    })
 }
 
 /// The script that the handler, or a variable, names: a file below the task root.

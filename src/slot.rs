@@ -1,6 +1,7 @@
 //! A slot: one worker of php-fpm and the connection to it. An invocation has a slot for itself.
 
 use std::borrow::Cow;
+use std::io;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -8,6 +9,7 @@ use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::cgi::head::Parser;
 use crate::cgi::params::Params;
+use crate::console::Ini;
 use crate::failure::Failure;
 use crate::fastcgi::connection::{Connection, Error};
 use crate::fastcgi::record::{ParamTooLong, Part, encode_request};
@@ -36,6 +38,8 @@ pub struct Slot {
     fpm: Rc<Fpm>,
     index: usize,
     connection: Option<Connection>,
+    /// Whether the invocation under way has asked the worker for anything.
+    is_used: bool,
     /// Requests that the present worker has answered.
     served: u64,
     /// The records of the request that a new worker gets first.
@@ -53,6 +57,7 @@ impl Slot {
             fpm,
             index,
             connection: None,
+            is_used: false,
             served: 0,
             warmup,
             stays_cold: false,
@@ -117,6 +122,7 @@ impl Slot {
     /// From here on the slot is in an invocation: php-fpm's master is not taken from under it.
     pub fn begin(&mut self) {
         self.at_work = Some(self.fpm.begin_work());
+        self.is_used = false;
     }
 
     /// The invocation is over.
@@ -139,12 +145,19 @@ impl Slot {
 
     /// The connection of a slot that is ready.
     pub fn connection(&mut self) -> &mut Connection {
+        self.is_used = true;
         self.connection.as_mut().expect("ready() connected it")
     }
 
     /// Gives the connection up: the next [`Slot::ready`] makes a new one.
     pub fn disconnect(&mut self) {
         self.connection = None;
+    }
+
+    /// The settings of the workers for a command of the console.
+    pub fn ini(&self) -> io::Result<Ini> {
+        let (file, scan_dir) = self.fpm.command_ini()?;
+        Ok(Ini { file, scan_dir })
     }
 
     /// Whose lines the worker's output is from here on.
@@ -187,8 +200,11 @@ impl Slot {
     }
 
     /// Waits until the worker is done with a request that has its answer: `fastcgi_finish_request()` lets a script go on
-    /// behind it. False: it was not done at `deadline`, or died. True at once when it was killed already.
+    /// behind it. False: it was not done at `deadline`, or died. True at once when it was killed already, or was never asked.
     pub async fn settle(&mut self, deadline: Option<Instant>) -> bool {
+        if !self.is_used {
+            return true;
+        }
         // the answer is to be on its way first
         tokio::task::yield_now().await;
         let begun = Instant::now();

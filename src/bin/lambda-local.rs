@@ -1,10 +1,11 @@
-//! `lambda-local`: a local Lambda for any bootstrap.
+//! `lambda-local`: a local Lambda for any bootstrap. `lambda-local cli`: a command for the function in it.
 
-use std::{error::Error, fs, future::Future, io, process::ExitCode};
+use std::{env, error::Error, fs, future::Future, io, process::ExitCode};
 
 use clap::Parser;
 use php_fpm_lambda::local::{
     self,
+    cli::Cli,
     log::Log,
     options::{Function, Options},
 };
@@ -12,8 +13,14 @@ use tokio::signal::unix::{SignalKind, signal};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
-    match run(Options::parse()).await {
-        Ok(()) => ExitCode::SUCCESS,
+    // a folder of this name is ./cli
+    let is_cli = env::args_os().nth(1).is_some_and(|word| word == "cli");
+    let ended = match is_cli {
+        true => local::cli::run(Cli::parse_from(env::args_os().skip(1))).await,
+        false => run(Options::parse()).await.map(|()| 0),
+    };
+    match ended {
+        Ok(exit_code) => ExitCode::from(exit_code),
         Err(error) => {
             eprintln!("lambda-local: {error}");
             ExitCode::FAILURE

@@ -181,18 +181,28 @@ fn common<'a>(script: &'a Script, context: &LambdaContext<'a>) -> Params<'a> {
     add("SERVER_SOFTWARE", Cow::Borrowed(SOFTWARE.as_bytes()));
     add("SERVER_ADDR", Cow::Borrowed(b"127.0.0.1"));
     add("REDIRECT_STATUS", Cow::Borrowed(b"200"));
-    add(
-        "LAMBDA_REQUEST_ID",
-        Cow::Borrowed(context.request_id.as_bytes()),
-    );
-    add(
-        "LAMBDA_INVOCATION_CONTEXT",
-        Cow::Owned(invocation_context(context)),
-    );
-    if let Some(trace_id) = context.trace_id {
-        add("_X_AMZN_TRACE_ID", Cow::Borrowed(trace_id.as_bytes()));
-    }
+    context_variables(context).for_each(|(name, value)| add(name, value));
     params
+}
+
+/// Lambda's context, names and values.
+pub fn context_variables<'a>(
+    context: &LambdaContext<'a>,
+) -> impl Iterator<Item = (&'static str, Cow<'a, [u8]>)> {
+    let trace_id = context.trace_id.map(str::as_bytes).map(Cow::Borrowed);
+    [
+        (
+            "LAMBDA_REQUEST_ID",
+            Some(Cow::Borrowed(context.request_id.as_bytes())),
+        ),
+        (
+            "LAMBDA_INVOCATION_CONTEXT",
+            Some(Cow::Owned(invocation_context(context))),
+        ),
+        ("_X_AMZN_TRACE_ID", trace_id),
+    ]
+    .into_iter()
+    .filter_map(|(name, value)| Some((name, value?)))
 }
 
 /// JSON, with the names that PHP applications on Lambda read already.

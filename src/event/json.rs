@@ -67,6 +67,11 @@ impl<'a> Object<'a> {
             .collect()
     }
 
+    /// The names of the members, in their order.
+    pub fn names(&self) -> impl Iterator<Item = &Text<'a>> {
+        self.0.iter().map(|(name, _)| name)
+    }
+
     /// Whether there is no member.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
@@ -80,15 +85,18 @@ pub fn text(json: &str) -> Option<Text<'_>> {
         .map(|bytes| bytes.0)
 }
 
+/// The JSON texts of a list's items; `None` for any other type.
+pub fn items(json: &str) -> Option<Vec<&str>> {
+    let items = serde_json::from_str::<Vec<&RawValue>>(json).ok()?;
+    Some(items.into_iter().map(RawValue::get).collect())
+}
+
 /// The values of a header or parameter: a string, a number, a truth value (as JSON writes it), or a list of these.
 fn values(json: &str) -> Vec<Text<'_>> {
     match json.as_bytes().first() {
         Some(b'[') => {
-            let items = serde_json::from_str::<Vec<&RawValue>>(json).unwrap_or_default();
-            items
-                .into_iter()
-                .filter_map(|item| scalar(item.get()))
-                .collect()
+            let items = items(json).unwrap_or_default();
+            items.into_iter().filter_map(scalar).collect()
         }
         _ => scalar(json).into_iter().collect(),
     }

@@ -6,6 +6,7 @@ pub mod alb;
 pub mod answer;
 pub mod api_gateway_v1;
 pub mod api_gateway_v2;
+pub mod cli;
 mod escape;
 mod head_writer;
 pub mod http_request;
@@ -14,6 +15,7 @@ pub mod lattice;
 pub mod limits;
 pub mod stream;
 
+use cli::{Cli, InvalidCli};
 use http_request::HttpRequest;
 use json::Object;
 
@@ -25,6 +27,8 @@ use json::Object;
 pub enum Event<'a> {
     /// A request for which the sender wants an answer in its dialect.
     Http(Dialect, HttpRequest<'a>),
+    /// A command for the function's console, where it has one; else like any other.
+    Cli(Result<Cli, InvalidCli>),
     /// Anything else: a queue's messages, a schedule, a direct invocation.
     Other,
 }
@@ -111,7 +115,7 @@ impl<'a> Event<'a> {
                 api_gateway_v1::decode(event, &context),
             );
         }
-        Event::Other
+        cli::decode(event).map_or(Event::Other, Event::Cli)
     }
 }
 
@@ -122,7 +126,7 @@ mod tests {
     fn dialect(json: &str) -> Option<Dialect> {
         match Event::decode(json.as_bytes()).unwrap() {
             Event::Http(dialect, _) => Some(dialect),
-            Event::Other => None,
+            Event::Cli(_) | Event::Other => None,
         }
     }
 

@@ -1,5 +1,6 @@
 //! One start of php-fpm: sockets, files in the run folder, the master; and which of its first words mean that it is broken.
 
+use std::ffi::OsString;
 use std::fs;
 use std::os::fd::AsRawFd as _;
 use std::os::unix::fs::DirBuilderExt as _;
@@ -48,14 +49,7 @@ pub(super) fn launch(
             run_dir.display()
         )));
     }
-    // a script may have emptied /tmp
-    if !run_dir.is_dir() {
-        let mut folder = fs::DirBuilder::new();
-        folder
-            .mode(0o700)
-            .create(run_dir)
-            .map_err(failed("the run folder"))?;
-    }
+    make(run_dir).map_err(failed("the run folder"))?;
     let path = std::env::var_os("PATH").unwrap_or_default();
     let program = settings.find_program(&path).map_err(StartError)?;
     let sockets: Vec<PathBuf> = (0..settings.slots)
@@ -95,6 +89,7 @@ pub(super) fn launch(
         ini: &ini,
         configuration: &configuration,
         task_root: &settings.task_root,
+        environment: &settings.environment,
         is_root,
         sockets: master::sockets(sockets.iter().map(PathBuf::as_path).zip(&listeners)),
         scan_dir: settings.scan_dir(overlay.as_deref()),
@@ -114,6 +109,28 @@ pub(super) fn launch(
         reader,
         sockets,
     })
+}
+
+/// The php.ini and the `PHP_INI_SCAN_DIR` of a command: what php-fpm has, without its opcache files, which it alone can use.
+pub(super) fn command_ini(
+    settings: &Settings,
+    run_dir: &Path,
+) -> std::io::Result<(PathBuf, OsString)> {
+    make(run_dir)?;
+    let ini = run_dir.join("php-cli.ini");
+    if !ini.is_file() {
+        fs::write(&ini, settings.php_ini(None))?;
+    }
+    let overlay = link_users_ini(&settings.task_root, run_dir)?;
+    Ok((ini, settings.scan_dir(overlay.as_deref())))
+}
+
+/// A script may have emptied /tmp.
+fn make(run_dir: &Path) -> std::io::Result<()> {
+    match run_dir.is_dir() {
+        true => Ok(()),
+        false => fs::DirBuilder::new().mode(0o700).create(run_dir),
+    }
 }
 
 fn file_cache_of(run_dir: &Path) -> PathBuf {

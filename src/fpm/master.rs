@@ -10,7 +10,8 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 
 use rustix::process::{Pid, Signal};
 
-use super::pidfd::PidFd;
+use crate::process::environment::Environment;
+use crate::process::pidfd::PidFd;
 
 /// What a master is started with.
 pub(super) struct Launch<'l> {
@@ -18,6 +19,7 @@ pub(super) struct Launch<'l> {
     pub(super) ini: &'l Path,
     pub(super) configuration: &'l Path,
     pub(super) task_root: &'l Path,
+    pub(super) environment: &'l Environment,
     pub(super) is_root: bool,
     /// `FPM_SOCKETS`: the listening sockets, by path and descriptor.
     pub(super) sockets: String,
@@ -50,6 +52,7 @@ impl Master {
         if launch.is_root {
             command.arg("-R");
         }
+        launch.environment.apply(&mut command);
         command
             .env("FPM_SOCKETS", launch.sockets)
             .env("PHP_INI_SCAN_DIR", launch.scan_dir)

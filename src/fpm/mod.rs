@@ -2,18 +2,19 @@
 //!
 //! Nothing here speaks FastCGI: [`crate::slot`] brings this and a connection together.
 
+mod entries;
 mod launch;
-mod lines;
 mod master;
 pub mod master_line;
 mod output;
-mod pidfd;
 mod primed;
 pub mod settings;
 mod worker;
 
 use std::cell::{Cell, RefCell};
+use std::ffi::OsString;
 use std::fs;
+use std::io;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
 use std::rc::Rc;
@@ -212,6 +213,11 @@ impl Fpm {
     pub fn has_worker(&self, slot: usize) -> bool {
         let master = self.running.borrow().master.pid();
         Worker::find(master, &pool_name(slot), self.output.stderr(slot)).is_some()
+    }
+
+    /// The php.ini and the `PHP_INI_SCAN_DIR` with which PHP's command line has the settings of the workers.
+    pub fn command_ini(&self) -> io::Result<(PathBuf, OsString)> {
+        launch::command_ini(&self.settings, self.run_dir.path())
     }
 
     /// Whether any worker has ever answered: from then on php-fpm is known to work.

@@ -2,8 +2,10 @@
 
 use std::ffi::{OsStr, OsString};
 use std::fmt::Write as _;
-use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
+
+use crate::process::environment::Environment;
+use crate::process::program::is_program;
 
 /// Where the layer has its php-fpm.
 const LAYERS_PHP_FPM: &str = "/opt/bin/php-fpm";
@@ -53,11 +55,13 @@ pub struct Settings {
     pub streams: bool,
     /// The user's own `PHP_INI_SCAN_DIR`.
     pub ini_scan_dir: Option<OsString>,
+    /// What PHP gets beside the process's own variables.
+    pub environment: Environment,
 }
 
 impl Settings {
     /// The layer's php-fpm, else one on `path` (as in `PATH`) or in `/usr/sbin`, where Debian has it.
-    pub(super) fn find_program(&self, path: &OsStr) -> Result<PathBuf, String> {
+    pub fn find_program(&self, path: &OsStr) -> Result<PathBuf, String> {
         self.find_program_or(Path::new(LAYERS_PHP_FPM), path)
     }
 
@@ -161,11 +165,6 @@ fn versions_in(folder: &Path) -> Vec<(u32, PathBuf)> {
     entries.filter_map(|entry| version(entry.path())).collect()
 }
 
-fn is_program(path: &Path) -> bool {
-    path.metadata()
-        .is_ok_and(|metadata| metadata.is_file() && metadata.permissions().mode() & 0o111 != 0)
-}
-
 /// `php-fpm.conf`; each slot with the path of its socket and the descriptor of its log.
 pub(super) fn configuration(slots: &[(PathBuf, i32)], is_root: bool) -> String {
     let mut text = GLOBAL.to_owned();
@@ -190,6 +189,8 @@ pub(super) fn configuration(slots: &[(PathBuf, i32)], is_root: bool) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
     use super::*;
 
     fn settings() -> Settings {
@@ -200,6 +201,7 @@ mod tests {
             memory: None,
             streams: false,
             ini_scan_dir: None,
+            environment: Environment::default(),
         }
     }
 

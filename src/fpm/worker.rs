@@ -1,6 +1,5 @@
 //! One worker process: found below the master, written to, and killed with everything that it started.
 
-use std::collections::HashMap;
 use std::fs;
 use std::io::{self, Write as _};
 use std::os::fd::{AsFd, AsRawFd as _, OwnedFd};
@@ -8,7 +7,8 @@ use std::os::fd::{AsFd, AsRawFd as _, OwnedFd};
 use rustix::fs::{Mode, OFlags};
 use rustix::process::{Pid, Signal};
 
-use super::pidfd::PidFd;
+use crate::process::family::{Frozen, children_of};
+use crate::process::pidfd::PidFd;
 
 /// A worker that has answered at least once.
 pub(super) struct Worker {
@@ -87,25 +87,13 @@ impl Worker {
     /// Stops it where it is, with everything that it started: what they have written can still be read, and nothing more
     /// comes. A process that has left its parents (a daemon) is not found.
     pub(super) fn freeze(&self) -> Frozen {
-        self.pidfd.signal(Signal::STOP);
-        // opened before the first of them ends: no process id is used twice
-        let descendants = descendants_of(self.pid)
-            .into_iter()
-            .filter_map(|pid| PidFd::open(pid).ok());
-        let descendants: Vec<PidFd> = descendants.collect();
-        descendants
-            .iter()
-            .for_each(|descendant| descendant.signal(Signal::STOP));
-        Frozen(descendants)
+        Frozen::with_descendants(self.pid, &self.pidfd)
     }
 
     /// Kills it and what was frozen with it.
     pub(super) fn kill(&self, frozen: Frozen) {
         self.pidfd.signal(Signal::KILL);
-        frozen
-            .0
-            .iter()
-            .for_each(|descendant| descendant.signal(Signal::KILL));
+        frozen.kill();
     }
 }
 
@@ -127,82 +115,4 @@ fn open_for_writing(pipe: &OwnedFd) -> io::Result<fs::File> {
     let flags = OFlags::WRONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
     let path = format!("/proc/self/fd/{}", pipe.as_raw_fd());
     Ok(rustix::fs::open(path, flags, Mode::empty())?.into())
-}
-
-/// What a stopped worker had started.
-pub(super) struct Frozen(Vec<PidFd>);
-
-/// From the kernel's list where it keeps one, else from the parents of all processes.
-fn children_of(parent: Pid) -> Vec<Pid> {
-    let raw = parent.as_raw_nonzero();
-    match fs::read_to_string(format!("/proc/{raw}/task/{raw}/children")) {
-        Ok(list) => list
-            .split_ascii_whitespace()
-            .filter_map(|pid| Pid::from_raw(pid.parse().ok()?))
-            .collect(),
-        Err(_) => tree().remove(&Some(parent)).unwrap_or_default(),
-    }
-}
-
-fn descendants_of(ancestor: Pid) -> Vec<Pid> {
-    let tree = tree();
-    let mut found: Vec<Pid> = tree.get(&Some(ancestor)).cloned().unwrap_or_default();
-    let mut next = 0;
-    while let Some(&pid) = found.get(next) {
-        found.extend(tree.get(&Some(pid)).into_iter().flatten());
-        next += 1;
-    }
-    found
-}
-
-/// All processes by their parent.
-fn tree() -> HashMap<Option<Pid>, Vec<Pid>> {
-    let mut tree: HashMap<_, Vec<_>> = HashMap::new();
-    for entry in fs::read_dir("/proc").into_iter().flatten().flatten() {
-        let pid = entry
-            .file_name()
-            .to_str()
-            .and_then(|name| Pid::from_raw(name.parse().ok()?));
-        let stat = fs::read_to_string(entry.path().join("stat")).unwrap_or_default();
-        if let (Some(pid), Some(parent)) = (pid, parent_in(&stat)) {
-            tree.entry(Pid::from_raw(parent)).or_default().push(pid);
-        }
-    }
-    tree
-}
-
-/// The fourth field of /proc/pid/stat; the second, the name, can hold anything.
-fn parent_in(stat: &str) -> Option<i32> {
-    let (_, behind_name) = stat.rsplit_once(')')?;
-    behind_name.split_ascii_whitespace().nth(1)?.parse().ok()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_parent_is_found_behind_any_name() {
-        assert_eq!(parent_in("17 (php-fpm) S 4 17 17"), Some(4));
-        assert_eq!(parent_in("17 (a) b) S 9 (x) R 4 17"), Some(4));
-        assert_eq!(parent_in("17 (:) 1 2)) S 4 17"), Some(4));
-        assert_eq!(parent_in(""), None);
-    }
-
-    #[test]
-    fn children_are_found_either_way() {
-        let mut child = std::process::Command::new("sleep")
-            .arg("60")
-            .spawn()
-            .unwrap();
-        let (own, pid) = (rustix::process::getpid(), Pid::from_child(&child));
-        assert!(
-            tree()
-                .get(&Some(own))
-                .is_some_and(|children| children.contains(&pid))
-        );
-        assert!(descendants_of(own).contains(&pid));
-        child.kill().unwrap();
-        child.wait().unwrap();
-    }
 }

@@ -1,5 +1,6 @@
 //! One invocation from event to answer: the only place with a deadline, and the only one that decides on errors.
 
+mod command;
 mod reply;
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -9,6 +10,7 @@ use tokio::time::{Instant, sleep_until, timeout_at};
 use self::reply::Reply;
 use crate::cgi::params::{Script, of_event, of_request};
 use crate::config::StatusCodes;
+use crate::console::Console;
 use crate::event::Event;
 use crate::failure::Failure;
 use crate::fastcgi::connection::Error;
@@ -23,6 +25,8 @@ pub struct Function {
     pub script: Script,
     /// Answers every other event.
     pub event_script: Script,
+    /// Runs the commands that events ask for.
+    pub console: Option<Console>,
     /// Answers are streamed where the event's sender may have asked for it.
     pub streams: bool,
     /// How long before Lambda's deadline a script is stopped.
@@ -43,10 +47,7 @@ pub async fn run(
     invocation: &Invocation,
 ) -> Result<(), ApiError> {
     let deadline = Deadline::of(invocation, function.timeout_margin);
-    let context = Context {
-        request_id: Some(invocation.request_id.clone()),
-        tenant_id: invocation.tenant_id.clone(),
-    };
+    let context = invocation.log_context();
     slot.set_context(context.clone());
 
     let (mut delivery, post) = delivery();
@@ -62,8 +63,9 @@ pub async fn run(
         .await;
         slot.drain().await;
         if let Err(failure) = &answered {
-            let text = format!("{}: {failure}", failure.error_type());
-            function.log.write(&context, Level::Error, &text);
+            function
+                .log
+                .write(&context, Level::Error, &failure.for_log());
         }
         // a stream that Lambda does not take ends with Lambda's deadline
         deadline.lambdas_own(delivery.finish(answered)).await;
@@ -89,7 +91,7 @@ pub async fn run(
 }
 
 /// When the script must be done.
-struct Deadline {
+pub struct Deadline {
     /// `None`: Lambda named no deadline.
     at: Option<Instant>,
     /// When Lambda gives the invocation up.
@@ -99,7 +101,8 @@ struct Deadline {
 }
 
 impl Deadline {
-    fn of(invocation: &Invocation, margin: Duration) -> Deadline {
+    /// `margin` before Lambda's.
+    pub fn of(invocation: &Invocation, margin: Duration) -> Deadline {
         let now = SystemTime::now()
             .duration_since(UNIX_EPOCH)
             .unwrap_or_default();
@@ -125,6 +128,12 @@ impl Deadline {
         }
     }
 
+    /// Waits for it, and says what it means.
+    pub async fn failed(&self) -> Failure {
+        self.passed().await;
+        Failure::Timeout(self.budget)
+    }
+
     async fn passed(&self) {
         match self.at {
             Some(at) => sleep_until(at).await,
@@ -145,6 +154,15 @@ async fn answer(
 ) -> Result<Vec<u8>, Failure> {
     let event = Event::decode(&invocation.event).map_err(Failure::InvalidEvent)?;
     let lambda = invocation.context();
+    if let (Event::Cli(cli), Some(console)) = (&event, &function.console) {
+        let command = command::Command {
+            console,
+            log: function.log,
+            context,
+            deadline,
+        };
+        return command.run(cli, slot.ini(), &lambda).await;
+    }
     let (params, body, mut reply) = match &event {
         Event::Http(dialect, request) => {
             let is_head = request.method.eq_ignore_ascii_case(b"HEAD");
@@ -155,7 +173,7 @@ async fn answer(
                 Reply::new(function, context, Some((*dialect, is_head))),
             )
         }
-        Event::Other => (
+        Event::Cli(_) | Event::Other => (
             of_event(&invocation.event, &function.event_script, &lambda),
             &invocation.event[..],
             Reply::new(function, context, None),

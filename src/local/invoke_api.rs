@@ -18,7 +18,7 @@ use crate::local::{
 pub(crate) const PATH: &str = "/2015-03-31/functions/function/invocations";
 
 const CLIENT_CONTEXT: HeaderName = HeaderName::from_static("x-amz-client-context");
-const FUNCTION_ERROR: HeaderName = HeaderName::from_static("x-amz-function-error");
+pub(crate) const FUNCTION_ERROR: HeaderName = HeaderName::from_static("x-amz-function-error");
 const EXECUTED_VERSION: HeaderName = HeaderName::from_static("x-amz-executed-version");
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-amzn-requestid");
 const ERROR_TYPE: HeaderName = HeaderName::from_static("x-amzn-errortype");

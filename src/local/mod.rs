@@ -22,6 +22,7 @@
 mod body;
 mod broken;
 mod calls;
+pub mod cli;
 mod environment;
 mod extensions;
 mod extensions_api;

@@ -29,6 +29,9 @@ const LAYER_BOOTSTRAP: &str = "/opt/bootstrap";
 /// it times out (but for a daemon that left its parent and cleared its environment), started again with the next
 /// event. It gets Lambda's environment variables and those of --env, and none of yours. Streamed answers arrive as
 /// they are made.
+///
+/// `lambda-local cli -- COMMAND` runs a command of the function's console in a lambda-local that runs already; see its
+/// --help.
 #[derive(Debug, Parser)]
 #[command(name = "lambda-local", version)]
 pub struct Options {
@@ -62,7 +65,7 @@ pub struct Options {
     pub snapstart: bool,
 
     /// Environment variable of the function; may be repeated, and wins over most of Lambda's own
-    #[arg(long, value_name = "KEY=VALUE", value_parser = key_value)]
+    #[arg(long, value_name = "KEY=VALUE", value_parser = function_variable)]
     pub env: Vec<(String, String)>,
 
     /// Folder of the function, what Lambda has in /var/task
@@ -70,7 +73,7 @@ pub struct Options {
 }
 
 /// `IP:PORT`; `PORT`, `:PORT` and `localhost:PORT` mean this machine alone.
-fn address(argument: &str) -> Result<SocketAddr, String> {
+pub(crate) fn address(argument: &str) -> Result<SocketAddr, String> {
     let port = argument
         .strip_prefix("localhost")
         .unwrap_or(argument)
@@ -84,12 +87,9 @@ fn address(argument: &str) -> Result<SocketAddr, String> {
     }
 }
 
-fn key_value(argument: &str) -> Result<(String, String), String> {
-    let (key, value) = argument
-        .split_once('=')
-        .filter(|(key, _)| !key.is_empty())
-        .ok_or("write it as KEY=VALUE")?;
-    let why = match key {
+fn function_variable(argument: &str) -> Result<(String, String), String> {
+    let (key, value) = key_value(argument)?;
+    let why = match &*key {
         "AWS_LAMBDA_RUNTIME_API" => {
             "the Runtime API is lambda-local's own, on a new port for each sandbox"
         }
@@ -98,9 +98,16 @@ fn key_value(argument: &str) -> Result<(String, String), String> {
         }
         "AWS_LAMBDA_MAX_CONCURRENCY" => "choose it with --concurrency",
         "AWS_LAMBDA_INITIALIZATION_TYPE" => "it follows from --concurrency and --snapstart",
-        _ => return Ok((key.to_owned(), value.to_owned())),
+        _ => return Ok((key, value)),
     };
     Err(format!("{key} cannot be set: {why}"))
+}
+
+/// `KEY=VALUE`.
+pub(crate) fn key_value(argument: &str) -> Result<(String, String), String> {
+    let pair = argument.split_once('=').filter(|(key, _)| !key.is_empty());
+    let (key, value) = pair.ok_or("write it as KEY=VALUE")?;
+    Ok((key.to_owned(), value.to_owned()))
 }
 
 /// A function whose folder and bootstrap exist.
@@ -431,7 +438,7 @@ mod tests {
             "AWS_LAMBDA_MAX_CONCURRENCY",
             "AWS_LAMBDA_INITIALIZATION_TYPE",
         ] {
-            let error = key_value(&format!("{name}=1")).unwrap_err();
+            let error = function_variable(&format!("{name}=1")).unwrap_err();
             assert!(error.starts_with(name), "{error}");
         }
     }

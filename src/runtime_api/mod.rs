@@ -13,6 +13,7 @@ use reqwest::{Body, Response, StatusCode};
 use crate::cgi::params::LambdaContext;
 use crate::event::stream::PRELUDE_TYPE;
 use crate::failure::Failure;
+use crate::log::Context;
 
 /// One event to answer.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -38,6 +39,14 @@ pub struct Invocation {
 }
 
 impl Invocation {
+    /// Whose lines of the log it is.
+    pub fn log_context(&self) -> Context {
+        Context {
+            request_id: Some(self.request_id.clone()),
+            tenant_id: self.tenant_id.clone(),
+        }
+    }
+
     /// What PHP gets to see beside the event.
     pub fn context(&self) -> LambdaContext<'_> {
         LambdaContext {

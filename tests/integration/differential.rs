@@ -265,6 +265,7 @@ fn with_php_fpm(test: impl AsyncFnOnce(&Fpm, &Path)) {
             streams: false,
             // each case writes its script anew
             ini_scan_dir: Some(format!(":{}", folder.path().display()).into()),
+            environment: Default::default(),
         };
         fs::write(folder.path().join("opcache.ini"), "opcache.enable = 0\n").unwrap();
         let log = Log {

@@ -7,6 +7,7 @@
 mod application;
 mod architecture;
 mod configuration;
+mod console;
 mod deadlines;
 mod differential;
 mod emulator;
@@ -24,6 +25,7 @@ mod opcache;
 mod recovery;
 mod requests;
 mod runtime_api;
+mod secrets;
 mod shutdown;
 mod slots;
 mod snap_start;

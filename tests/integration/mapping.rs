@@ -138,7 +138,9 @@ fn run_whole_chain(case: &Case, event: &[u8], output: &[u8]) {
             let params = of_request(request, &case.script, &context);
             (params, request.body.as_deref(), Some((*dialect, is_head)))
         }
-        Event::Other => (of_event(event, &case.script, &context), Some(event), None),
+        Event::Cli(_) | Event::Other => {
+            (of_event(event, &case.script, &context), Some(event), None)
+        }
     };
     // a variable that is too long for FastCGI is an error, not a panic
     let _ = encode(&params);
@@ -293,7 +295,9 @@ impl Case {
                 (params, request.body.as_deref(), Some((*dialect, is_head)))
             }
             // the body is the event itself
-            Event::Other => (of_event(&self.event, &self.script, &context), None, None),
+            Event::Cli(_) | Event::Other => {
+                (of_event(&self.event, &self.script, &context), None, None)
+            }
         };
         let is_right = match http.map(|(dialect, _)| dialect) {
             Some(Dialect::ApiGatewayV2) => {

@@ -8,10 +8,11 @@ use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
 /// A process that can be signalled and whose end can be waited for.
-pub(super) struct PidFd(AsyncFd<OwnedFd>);
+pub struct PidFd(AsyncFd<OwnedFd>);
 
 impl PidFd {
-    pub(super) fn open(pid: Pid) -> io::Result<PidFd> {
+    /// Opens the process that `pid` names at this moment.
+    pub fn open(pid: Pid) -> io::Result<PidFd> {
         let fd = rustix::process::pidfd_open(pid, PidfdFlags::NONBLOCK)?;
         #[allow(
             unsafe_code,
@@ -24,12 +25,12 @@ impl PidFd {
     }
 
     /// A process that has ended already is no error: that is what signals are for here.
-    pub(super) fn signal(&self, signal: Signal) {
+    pub fn signal(&self, signal: Signal) {
         let _ = rustix::process::pidfd_send_signal(self.0.get_ref().as_fd(), signal);
     }
 
     /// Waits until the process has ended. Any number of tasks can wait.
-    pub(super) async fn exited(&self) {
+    pub async fn exited(&self) {
         // readiness is never cleared: an ended process stays ended. An error cannot be waited for, and counts as ended.
         let _ = self.0.readable().await;
     }

@@ -1,44 +1,10 @@
-//! A stream of bytes cut into lines, and what a worker writes cut into entries of the log.
+//! What a worker writes, cut into entries of the log.
 
 use crate::log::date_len;
-
-/// A line or an entry that does not end is handed out at this length, so that memory stays bounded; in bytes.
-const LONGEST: usize = 8 * 1024 * 1024;
+use crate::process::lines::{LONGEST, Lines};
 
 /// Where the lines behind an entry may be somebody else's, they are not collected for longer; in bytes.
 const LONGEST_OF_BOTH: usize = 64 * 1024;
-
-/// Collects bytes until a line is complete.
-#[derive(Debug, Default)]
-pub(super) struct Lines {
-    unfinished: Vec<u8>,
-}
-
-impl Lines {
-    /// Adds bytes as they were read, and hands out each complete line without its newline.
-    pub(super) fn push(&mut self, bytes: &[u8], mut take: impl FnMut(&[u8])) {
-        for piece in bytes.split_inclusive(|&byte| byte == b'\n') {
-            match piece.strip_suffix(b"\n") {
-                Some(end) if self.unfinished.is_empty() => take(end),
-                Some(end) => {
-                    self.unfinished.extend_from_slice(end);
-                    take(&std::mem::take(&mut self.unfinished));
-                }
-                None => self.unfinished.extend_from_slice(piece),
-            }
-        }
-        if self.unfinished.len() >= LONGEST {
-            self.take_rest(take);
-        }
-    }
-
-    /// Hands out a line that has no end yet.
-    pub(super) fn take_rest(&mut self, mut take: impl FnMut(&[u8])) {
-        if !self.unfinished.is_empty() {
-            take(&std::mem::take(&mut self.unfinished));
-        }
-    }
-}
 
 /// What comes through a pipe, and so what an entry is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -79,7 +45,7 @@ impl Entries {
 
     /// The pipe is empty: hands out the last entry, unless the line behind it has begun already.
     pub(super) fn pause(&mut self, mut take: impl FnMut(&[u8])) {
-        if self.lines.unfinished.is_empty() {
+        if self.lines.unfinished_len() == 0 {
             hand_out(&mut self.entry, &mut take);
         }
     }
@@ -213,17 +179,6 @@ mod tests {
     }
 
     #[test]
-    fn lines_wait_for_their_end() {
-        let (mut lines, mut found) = (Lines::default(), Vec::new());
-        for piece in ["a", "b\n\nc", "\n", "rest"] {
-            lines.push(piece.as_bytes(), |line| found.push(line.to_vec()));
-        }
-        assert_eq!(found, [&b"ab"[..], b"", b"c"]);
-        lines.take_rest(|line| found.push(line.to_vec()));
-        assert_eq!(found[3], b"rest");
-    }
-
-    #[test]
     fn neither_a_line_nor_an_entry_without_an_end_fills_memory() {
         for piece in [vec![b'x'; LONGEST / 4], b"no date\n".repeat(LONGEST / 32)] {
             for kind in [Kind::ErrorLog, Kind::Stderr, Kind::Both] {
@@ -235,7 +190,7 @@ mod tests {
                 for _ in 0..20 {
                     entries.push(&piece, &mut take);
                     assert!(
-                        entries.entry.len() + entries.lines.unfinished.len() <= 2 * LONGEST + 8
+                        entries.entry.len() + entries.lines.unfinished_len() <= 2 * LONGEST + 8
                     );
                 }
                 entries.take_rest(&mut take);
