@@ -7,6 +7,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::http::cache_control;
 use crate::log::{Format, Level};
 
 /// One environment variable: what it is called, what holds without it, what it accepts and what it does.
@@ -32,8 +33,8 @@ pub const VARIABLES: &[Variable] = &[
     Variable {
         name: "_HANDLER",
         default: "index.php",
-        allowed: "a PHP file below LAMBDA_TASK_ROOT",
-        meaning: "the script that answers every request; Lambda sets it from the function's handler. The bootstrap's argument, which is a container image's CMD, counts more",
+        allowed: "a PHP file below LAMBDA_TASK_ROOT, or a folder such as public (. is LAMBDA_TASK_ROOT itself)",
+        meaning: "the script that answers every request, or the folder of a site, whose scripts are run by their paths and whose other files are sent; Lambda sets it from the function's handler. The bootstrap's argument, which is a container image's CMD, counts more",
     },
     Variable {
         name: "LAMBDA_TASK_ROOT",
@@ -91,7 +92,7 @@ pub const VARIABLES: &[Variable] = &[
     },
     Variable {
         name: "PHP_LAMBDA_EVENT_HANDLER",
-        default: "the handler",
+        default: "the handler, or the index.php of a site",
         allowed: "a PHP file below LAMBDA_TASK_ROOT",
         meaning: "the script for events that are not HTTP requests",
     },
@@ -100,6 +101,12 @@ pub const VARIABLES: &[Variable] = &[
         default: "none",
         allowed: "a path that begins with /",
         meaning: "a prefix that is taken off the request's path, for an API behind a base path mapping",
+    },
+    Variable {
+        name: "PHP_LAMBDA_STATIC_CACHE_CONTROL",
+        default: "none",
+        allowed: "directives of Cache-Control, such as public, max-age=3600",
+        meaning: "the Cache-Control of the files that a site sends without PHP",
     },
     Variable {
         name: "PHP_LAMBDA_TIMEOUT_MARGIN_MS",
@@ -159,6 +166,8 @@ pub struct Config {
     pub ini_scan_dir: Option<OsString>,
     /// Without a slash at its end.
     pub base_path: Option<String>,
+    /// `Cache-Control` of a site's files.
+    pub static_cache_control: Option<String>,
     /// How long before Lambda's deadline a script is stopped.
     pub timeout_margin: Duration,
     /// Answers with one of these fail the invocation.
@@ -279,6 +288,8 @@ impl Config {
             // an empty PHP_INI_SCAN_DIR has a meaning of its own in PHP: scan nothing
             ini_scan_dir: (reader.lookup)("PHP_INI_SCAN_DIR"),
             base_path: reader.parsed("PHP_LAMBDA_BASE_PATH", base_path).flatten(),
+            static_cache_control: reader
+                .parsed("PHP_LAMBDA_STATIC_CACHE_CONTROL", cache_control::parse),
             timeout_margin: Duration::from_millis(
                 reader
                     .parsed("PHP_LAMBDA_TIMEOUT_MARGIN_MS", |text| {
@@ -462,6 +473,7 @@ mod tests {
             ("AWS_LAMBDA_INITIALIZATION_TYPE", "snap-start"),
             ("PHP_LAMBDA_INVOKE_MODE", "response_stream"),
             ("PHP_LAMBDA_BASE_PATH", "/v1/"),
+            ("PHP_LAMBDA_STATIC_CACHE_CONTROL", "public, max-age=60"),
             ("PHP_LAMBDA_TIMEOUT_MARGIN_MS", "20"),
             ("PHP_LAMBDA_ERROR_STATUS_CODES", "500, 502-504"),
             ("PHP_LAMBDA_MAX_REQUESTS", "7"),
@@ -475,6 +487,10 @@ mod tests {
         assert_eq!(config.log_level, Level::Warn);
         assert!(config.is_snap_start && config.streams);
         assert_eq!(config.base_path.as_deref(), Some("/v1"));
+        assert_eq!(
+            config.static_cache_control.as_deref(),
+            Some("public, max-age=60")
+        );
         assert_eq!(config.timeout_margin, Duration::from_millis(20));
         assert_eq!(config.max_requests, Some(7));
         assert_eq!(config.warmup.as_deref(), Some("warmup.php"));
@@ -492,6 +508,7 @@ mod tests {
             ("AWS_LAMBDA_LOG_LEVEL", "loud"),
             ("PHP_LAMBDA_INVOKE_MODE", "stream"),
             ("PHP_LAMBDA_BASE_PATH", "v1"),
+            ("PHP_LAMBDA_STATIC_CACHE_CONTROL", "3600"),
             ("PHP_LAMBDA_TIMEOUT_MARGIN_MS", "5s"),
             ("PHP_LAMBDA_ERROR_STATUS_CODES", "504-502"),
             ("PHP_LAMBDA_MAX_REQUESTS", "-1"),

@@ -42,6 +42,8 @@ pub struct Slot {
     warmup: Option<Vec<u8>>,
     /// Whether the next worker is not warmed up.
     stays_cold: bool,
+    /// Whether the worker got a request in this invocation.
+    is_asked: bool,
     /// While the slot is in an invocation.
     at_work: Option<AtWork>,
 }
@@ -56,6 +58,7 @@ impl Slot {
             served: 0,
             warmup,
             stays_cold: false,
+            is_asked: false,
             at_work: None,
         }
     }
@@ -117,6 +120,12 @@ impl Slot {
     /// From here on the slot is in an invocation: php-fpm's master is not taken from under it.
     pub fn begin(&mut self) {
         self.at_work = Some(self.fpm.begin_work());
+        self.is_asked = false;
+    }
+
+    /// Whether the worker got a request in this invocation: a static file needs none.
+    pub fn is_asked(&self) -> bool {
+        self.is_asked
     }
 
     /// The invocation is over.
@@ -137,8 +146,13 @@ impl Slot {
         version
     }
 
-    /// The connection of a slot that is ready.
+    /// The connection of a slot that is ready, for the request of an invocation.
     pub fn connection(&mut self) -> &mut Connection {
+        self.is_asked = true;
+        self.connected()
+    }
+
+    fn connected(&mut self) -> &mut Connection {
         self.connection.as_mut().expect("ready() connected it")
     }
 
@@ -305,7 +319,7 @@ impl Slot {
         };
         let mut parser = Parser::default();
         let mut status = None;
-        let mut exchange = self.connection().request(request, b"");
+        let mut exchange = self.connected().request(request, b"");
         let talk = loop {
             match exchange.next().await {
                 Ok(Part::Stdout(bytes)) if status.is_none() => match parser.push(bytes) {
@@ -344,7 +358,7 @@ impl Slot {
             .chain(admin_value.map(|value| ("PHP_ADMIN_VALUE", value)));
         let head = encode_request(pairs.map(|(name, value)| (name.as_bytes(), value.as_bytes())));
         let mut exchange = self
-            .connection()
+            .connected()
             .request(head.expect("these are short"), b"");
         let mut output = Vec::new();
         loop {

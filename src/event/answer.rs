@@ -223,6 +223,12 @@ impl Answer {
         Ok(self.document)
     }
 
+    /// Whether the document will have more than `limit` bytes.
+    pub fn exceeds(&self, limit: usize) -> bool {
+        // what waits for more to be encoded, four bytes at the most, is on the safe side of any real limit
+        self.dropped + self.document.len() + ENVELOPE_END.len() + 4 > limit
+    }
+
     /// The dialect and the bytes of the document so far; `None`: no envelope.
     pub fn dialect(&self) -> Option<(Dialect, usize)> {
         self.dialect.map(|dialect| (dialect, self.document.len()))

@@ -3,10 +3,19 @@
 //! Source: the quotas of API Gateway and of Application Load Balancers with Lambda targets in AWS's documentation.
 
 use super::Dialect;
+use super::answer::LIMIT;
 use crate::cgi::head::{Head, Header};
 
 /// The largest answer that an Application Load Balancer takes, in bytes.
 const ALB_ANSWER: usize = 1024 * 1024;
+
+/// The largest answer that can be sent whole, in bytes of the document.
+pub fn largest_answer(dialect: Dialect) -> usize {
+    match dialect {
+        Dialect::Alb { .. } => ALB_ANSWER,
+        _ => LIMIT,
+    }
+}
 
 /// Texts for the log; `len` is the size of the whole answer in bytes.
 pub fn warnings(dialect: Dialect, head: &Head, len: usize) -> Vec<String> {

@@ -10,8 +10,16 @@ const FLOORS: &[&[&str]] = &[
     &["runtime"],
     &["invocation"],
     &["slot"],
-    &["runtime_api", "fastcgi/connection", "fpm"],
-    &["failure", "event", "cgi", "fastcgi/record", "config", "log"],
+    &["runtime_api", "fastcgi/connection", "fpm", "site"],
+    &[
+        "failure",
+        "event",
+        "cgi",
+        "fastcgi/record",
+        "config",
+        "http",
+        "log",
+    ],
     // shares nothing with the runtime, to stay an honest double of Lambda
     &["local"],
 ];
