@@ -1,11 +1,15 @@
 //! The media type of a file by its name.
 
 /// What the list of the crate lacks, or has otherwise than browsers want it.
-const OWN: [(&str, &str); 4] = [
+const OWN: [(&str, &str); 7] = [
     ("map", "application/json"),
     ("webmanifest", "application/manifest+json"),
     ("cjs", "text/javascript"),
     ("mjs", "text/javascript"),
+    // RFC 8081
+    ("otf", "font/otf"),
+    ("ttf", "font/ttf"),
+    ("woff", "font/woff"),
 ];
 
 /// As in `Content-Type`. Text is taken for UTF-8, as everything is today that has an editor.

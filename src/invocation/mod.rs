@@ -12,7 +12,8 @@ use self::reply::Reply;
 use self::static_file::StaticFile;
 use crate::cgi::params::{Script, of_event, of_request};
 use crate::config::StatusCodes;
-use crate::event::{Event, limits};
+use crate::event::Event;
+use crate::event::answer::largest;
 use crate::failure::Failure;
 use crate::fastcgi::connection::Error;
 use crate::log::{Context, Level, Log};
@@ -169,7 +170,7 @@ async fn answer(
                     Target::Script(script) => Cow::Owned(script),
                     target => {
                         let reply = Reply::new(function, context, Some((*dialect, is_head)));
-                        let limit = limits::largest_answer(*dialect);
+                        let limit = largest(*dialect);
                         return StaticFile {
                             site,
                             request,

@@ -73,7 +73,7 @@ impl Site {
             true => task_root.to_owned(),
             false => task_root.join(folder),
         };
-        let document_root = path.to_str().ok_or(io::ErrorKind::InvalidFilename)?;
+        let document_root = path.to_str().ok_or(io::ErrorKind::InvalidInput)?;
         // a site that is the task root has the runtime's own settings in it
         let own = ["php.ini", "php/conf.d", "php/opcache", "bootstrap"];
         let own: [PathBuf; 4] = own.map(|name| task_root.join(name));

@@ -25,6 +25,7 @@ mod recovery;
 mod requests;
 mod runtime_api;
 mod shutdown;
+mod sites;
 mod slots;
 mod snap_start;
 mod soak;
