@@ -30,3 +30,4 @@ mod slots;
 mod snap_start;
 mod soak;
 mod streaming;
+mod wiki;
