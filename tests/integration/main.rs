@@ -10,6 +10,7 @@ mod configuration;
 mod deadlines;
 mod differential;
 mod emulator;
+mod frameworks;
 mod init;
 mod lambda;
 mod local;
