@@ -14,10 +14,13 @@ RUN apt-get update \
         ca-certificates \
         cargo \
         curl \
+        dokuwiki \
         gcc \
         git \
         libc6-dev \
         make \
+        php-laravel-framework \
+        php-symfony-framework-bundle \
         php-symfony-http-foundation \
         php8.4-cli \
         php8.4-curl \

@@ -1,133 +1,11 @@
-//! A framework that nobody here wrote, Debian's Symfony with its kernel, container, router and logger, behind
-//! `public/index.php`: a file as the handler, as docs/frameworks.md has it.
+//! Frameworks that nobody here wrote, Debian's Symfony and Laravel, behind `public/index.php`: a file as the handler, as
+//! docs/frameworks.md has it. The applications are in `tests/frameworks`.
 
 use std::path::Path;
 
 use serde_json::json;
 
 use crate::lambda::{Call, Function, Lambda};
-
-/// Debian's packages come without Composer, whose list of packages Symfony asks for those that are there for development alone.
-const COMPOSER: &str = r#"<?php
-namespace Composer;
-
-final class InstalledVersions
-{
-    public static function isInstalled(string $package, bool $includeDevRequirements = true): bool
-    {
-        return false;
-    }
-
-    public static function getRootPackage(): array
-    {
-        return ['name' => 'app'];
-    }
-}
-"#;
-
-const INDEX: &str = r#"<?php
-use Symfony\Component\HttpFoundation\Request;
-
-require dirname(__DIR__) . '/src/Composer.php';
-require dirname(__DIR__) . '/src/Kernel.php';
-
-$kernel = new Kernel('prod', false);
-$request = Request::createFromGlobals();
-$response = $kernel->handle($request);
-$response->send();
-$kernel->terminate($request, $response);
-"#;
-
-const KERNEL: &str = r#"<?php
-use Symfony\Bundle\FrameworkBundle\FrameworkBundle;
-use Symfony\Bundle\FrameworkBundle\Kernel\MicroKernelTrait;
-use Symfony\Component\DependencyInjection\Loader\Configurator\ContainerConfigurator;
-use Symfony\Component\HttpFoundation\{JsonResponse, RedirectResponse, Request, Response};
-use Symfony\Component\HttpKernel\Kernel as BaseKernel;
-use Symfony\Component\Routing\Generator\UrlGeneratorInterface;
-use Symfony\Component\Routing\Loader\Configurator\RoutingConfigurator;
-
-require '/usr/share/php/Symfony/Bundle/FrameworkBundle/autoload.php';
-
-final class Kernel extends BaseKernel
-{
-    use MicroKernelTrait;
-
-    public function registerBundles(): iterable
-    {
-        return [new FrameworkBundle()];
-    }
-
-    public function getProjectDir(): string
-    {
-        return dirname(__DIR__);
-    }
-
-    // the code is read-only on Lambda
-    public function getCacheDir(): string
-    {
-        return getenv('APP_TEMP') . '/cache';
-    }
-
-    public function getLogDir(): string
-    {
-        return getenv('APP_TEMP') . '/log';
-    }
-
-    private function configureContainer(ContainerConfigurator $container): void
-    {
-        $container->extension('framework', [
-            'secret' => 'sesame',
-            'http_method_override' => false,
-            'handle_all_throwables' => true,
-            'php_errors' => ['log' => true],
-        ]);
-    }
-
-    private function configureRoutes(RoutingConfigurator $routes): void
-    {
-        $routes->add('home', '/')->controller([$this, 'home']);
-        $routes->add('user', '/users/{name}')->controller([$this, 'user']);
-        $routes->add('old', '/old')->controller([$this, 'old']);
-        $routes->add('broken', '/broken')->controller([$this, 'broken']);
-        $routes->add('form', '/form')->controller([$this, 'form'])->methods(['POST']);
-    }
-
-    public function home(Request $request): Response
-    {
-        $urls = $this->container->get('router');
-        return new JsonResponse([
-            'base' => $request->getBaseUrl(),
-            'path' => $request->getPathInfo(),
-            'client' => $request->getClientIp(),
-            'secure' => $request->isSecure(),
-            'relative' => $urls->generate('user', ['name' => 'Ada & Bob']),
-            'absolute' => $urls->generate('user', ['name' => 'é x', 'q' => '1 2'], UrlGeneratorInterface::ABSOLUTE_URL),
-        ]);
-    }
-
-    public function user(string $name, Request $request): Response
-    {
-        return new Response("I am $name, " . $request->query->get('q'));
-    }
-
-    public function old(): Response
-    {
-        $urls = $this->container->get('router');
-        return new RedirectResponse($urls->generate('user', ['name' => 'new'], UrlGeneratorInterface::ABSOLUTE_URL), 301);
-    }
-
-    public function broken(): Response
-    {
-        throw new DomainException('It broke.');
-    }
-
-    public function form(Request $request): Response
-    {
-        return new JsonResponse($request->request->all());
-    }
-}
-"#;
 
 fn symfony() -> Function {
     let autoload = "/usr/share/php/Symfony/Bundle/FrameworkBundle/autoload.php";
@@ -136,9 +14,7 @@ fn symfony() -> Function {
         "there is no {autoload}: apt-get install php-symfony-framework-bundle"
     );
     let function = Function::new("<?php echo 'SECRET';")
-        .file("public/index.php", INDEX)
-        .file("src/Composer.php", COMPOSER)
-        .file("src/Kernel.php", KERNEL)
+        .folder("tests/frameworks/symfony")
         .env("_HANDLER", "public/index.php");
     let temp = function.temp_dir().display().to_string();
     function.env("APP_TEMP", &temp)
@@ -167,7 +43,7 @@ fn get(lambda: &mut Lambda, path: &str) -> Call {
 }
 
 #[test]
-fn routes_lead_to_controllers_and_urls_lead_back() {
+fn symfonys_routes_lead_to_controllers_and_urls_lead_back() {
     let mut lambda = symfony().start();
     for (path, page) in [
         ("/users/Ada", "I am Ada, "),
@@ -201,7 +77,7 @@ fn routes_lead_to_controllers_and_urls_lead_back() {
 }
 
 #[test]
-fn urls_behind_a_load_balancer_keep_its_port() {
+fn symfonys_urls_behind_a_load_balancer_keep_its_port() {
     let mut lambda = symfony().start();
     let event = json!({
         "httpMethod": "GET", "path": "/old", "requestContext": { "elb": {} },
@@ -215,7 +91,7 @@ fn urls_behind_a_load_balancer_keep_its_port() {
 }
 
 #[test]
-fn an_exception_is_a_500_and_its_words_are_in_the_log() {
+fn an_exception_in_symfony_is_a_500_and_its_words_are_in_the_log() {
     let mut lambda = symfony().start();
     let call = get(&mut lambda, "/broken");
     assert_eq!(call.json()["statusCode"], 500);
@@ -228,10 +104,12 @@ fn an_exception_is_a_500_and_its_words_are_in_the_log() {
     // and nothing but /tmp was written to
     let entries = std::fs::read_dir(lambda.function.task_root()).unwrap();
     assert_eq!(entries.count(), 3, "index.php, public, src");
+    let written = std::fs::read_dir(lambda.function.temp_dir().join("cache"));
+    assert!(written.unwrap().count() > 0, "the compiled container");
 }
 
 #[test]
-fn as_a_site_it_has_its_assets_too() {
+fn as_a_site_symfony_has_its_assets_too() {
     let mut lambda = symfony()
         .file("public/build/app.css", "body {}")
         .file("public/users/readme.txt", "a folder named as a route")
@@ -243,4 +121,115 @@ fn as_a_site_it_has_its_assets_too() {
     assert_eq!(home["base"], "");
     assert_eq!(home["relative"], "/users/Ada%20%26%20Bob");
     assert_eq!(get(&mut lambda, "/users").json()["statusCode"], 404);
+}
+
+fn laravel() -> Function {
+    let autoload = "/usr/share/php/Illuminate/autoload.php";
+    assert!(
+        Path::new(autoload).is_file(),
+        "there is no {autoload}: apt-get install php-laravel-framework"
+    );
+    let function = Function::new("<?php echo 'SECRET';")
+        .folder("tests/frameworks/laravel")
+        .env("_HANDLER", "public/index.php");
+    let temp = function.temp_dir().display().to_string();
+    let caches = ["CONFIG", "EVENTS", "PACKAGES", "ROUTES", "SERVICES"];
+    let function = caches.iter().fold(function, |function, cache| {
+        let file = format!("{temp}/{}.php", cache.to_lowercase());
+        function.env(&format!("APP_{cache}_CACHE"), &file)
+    });
+    function.env("LARAVEL_STORAGE_PATH", &format!("{temp}/storage"))
+}
+
+#[test]
+fn laravels_routes_and_urls() {
+    let mut lambda = laravel().start();
+    for (path, page) in [
+        ("/users/Ada", "<p>I am Ada</p>\n"),
+        ("/users/%3Cb%3E%C3%A9", "<p>I am &lt;b&gt;é</p>\n"),
+        ("/index.php/users/Ada", "<p>I am Ada</p>\n"),
+    ] {
+        assert_eq!(get(&mut lambda, path).page(), page, "{path}");
+    }
+    let home: serde_json::Value = serde_json::from_str(&get(&mut lambda, "/").page()).unwrap();
+    let expected = json!({
+        "client": "203.0.113.9", "secure": true,
+        "user": "https://shop.example/users/Ada%20&%20Bob",
+        "asset": "https://shop.example/build/app.css",
+    });
+    assert_eq!(home, expected);
+    let old = get(&mut lambda, "/old").json();
+    assert_eq!(old["statusCode"], 302);
+    assert_eq!(old["headers"]["Location"], "https://shop.example/users/new");
+    let call = lambda.invoke(request(
+        "shop.example",
+        "POST",
+        "/form",
+        Some("a=b+c&d=%26"),
+    ));
+    assert_eq!(call.page(), r#"{"a":"b c","d":"&"}"#);
+    assert_eq!(get(&mut lambda, "/none").json()["statusCode"], 404);
+
+    // compiled templates are in /tmp, and nothing is in the code
+    let storage = lambda.function.temp_dir().join("storage/framework/views");
+    assert!(std::fs::read_dir(storage).unwrap().count() > 0);
+    let entries = std::fs::read_dir(lambda.function.task_root()).unwrap();
+    assert_eq!(
+        entries.count(),
+        6,
+        "index.php, bootstrap, config, public, resources, routes"
+    );
+}
+
+#[test]
+fn laravels_session_in_a_cookie_needs_no_disk() {
+    let mut lambda = laravel().start();
+    let mut cookies = Vec::new();
+    for visit in 1..=3 {
+        let mut event: serde_json::Value =
+            serde_json::from_str(&request("shop.example", "GET", "/count", None)).unwrap();
+        event["cookies"] = json!(cookies);
+        let call = lambda.invoke(event.to_string());
+        assert_eq!(call.page(), format!("Visit {visit}"));
+        cookies = call.json()["cookies"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|cookie| {
+                cookie
+                    .as_str()
+                    .unwrap()
+                    .split(';')
+                    .next()
+                    .unwrap()
+                    .to_owned()
+            })
+            .collect();
+        assert_eq!(
+            cookies.len(),
+            2,
+            "the name of the session and what is in it"
+        );
+    }
+}
+
+#[test]
+fn laravels_log_is_the_functions() {
+    let mut lambda = laravel().start();
+    let call = get(&mut lambda, "/log");
+    assert_eq!(call.page(), "logged");
+    assert!(
+        call.log
+            .contains("production.WARNING: from the log channel"),
+        "{}",
+        call.log
+    );
+    let call = get(&mut lambda, "/broken");
+    assert_eq!(call.json()["statusCode"], 500);
+    assert!(!call.page().contains("It broke."));
+    assert!(
+        call.log.contains("production.ERROR: It broke."),
+        "{}",
+        call.log
+    );
 }
