@@ -401,3 +401,79 @@ impl Part {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_that_say_something() {
+        let at = |seconds| UNIX_EPOCH + Duration::from_secs(seconds);
+        let now = at(1_700_000_000);
+        for (seconds, is_known) in [
+            (0, false),
+            (1, false),
+            // 1980-01-01 in Greenwich, and in the zones around it
+            (315_532_800, false),
+            (315_532_800 - 14 * 3600, false),
+            (315_532_800 + 12 * 3600, false),
+            (784_111_777, true),
+            (1_700_000_000, true),
+            (1_700_000_001, false),
+            // what Terraform sets
+            (2_493_072_000, false),
+        ] {
+            let expected = is_known.then(|| at(seconds));
+            assert_eq!(known_time(at(seconds), now), expected, "{seconds}");
+        }
+        let precise = at(784_111_777) + Duration::from_millis(999);
+        assert_eq!(known_time(precise, now), Some(at(784_111_777)));
+        assert_eq!(known_time(UNIX_EPOCH - Duration::from_secs(1), now), None);
+    }
+
+    #[test]
+    fn a_part_that_does_not_fit_is_cut_and_others_wait() {
+        // 3 KB of 20 fit, as base64 and with headers
+        let limit = 16 * 1024 + 4096;
+        assert_eq!(shortened(vec![0..3072], limit), [0..3072]);
+        assert_eq!(shortened(vec![10..5000], limit), [10..3082]);
+        assert_eq!(shortened(vec![0..10, 20..30], limit), [0..10, 20..30]);
+        assert_eq!(shortened(vec![0..10, 20..5000], limit), [0..10]);
+    }
+
+    #[test]
+    fn a_body_is_read_in_pieces_and_never_past_its_parts() {
+        let file = tempfile::tempfile().unwrap();
+        let contents: Vec<u8> = (0..PIECE * 2 + 10).map(|n| n as u8).collect();
+        file.write_all_at(&contents, 0).unwrap();
+        let body = |parts: Vec<Part>| Body {
+            file: Some(file.try_clone().unwrap()),
+            parts: parts.into_iter().rev().collect(),
+        };
+        let read = |mut body: Body| {
+            let (mut piece, mut pieces) = (Vec::new(), Vec::new());
+            while body.next(&mut piece)? {
+                pieces.push(piece.clone());
+            }
+            Ok::<_, io::Error>(pieces)
+        };
+        let pieces = read(body(vec![Part::OfFile(0..contents.len() as u64)])).unwrap();
+        let lens: Vec<usize> = pieces.iter().map(Vec::len).collect();
+        assert_eq!(lens, [PIECE, PIECE, 10]);
+        assert_eq!(pieces.concat(), contents);
+
+        let several = vec![
+            Part::Bytes(b"a".to_vec()),
+            Part::OfFile(1..3),
+            Part::Bytes(b"b".to_vec()),
+            Part::OfFile(300..301),
+        ];
+        assert_eq!(read(body(several)).unwrap().concat(), b"a\x01\x02b\x2c");
+
+        // it has become shorter
+        let longer = vec![Part::OfFile(0..contents.len() as u64 + 1)];
+        let error = read(body(longer)).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::UnexpectedEof);
+        assert_eq!(read(Body::default()).unwrap(), [b""; 0]);
+    }
+}
