@@ -168,7 +168,7 @@ async fn answer(
                 Handler::Script(script) => Cow::Borrowed(script),
                 Handler::Site(site) => match site.find(request).map_err(static_file::unreadable)? {
                     Target::Script(script) => Cow::Owned(script),
-                    target => {
+                    Target::Static(target) => {
                         let reply = Reply::new(function, context, Some((*dialect, is_head)));
                         let limit = largest(*dialect);
                         return StaticFile {

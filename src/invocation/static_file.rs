@@ -8,7 +8,7 @@ use crate::event::http_request::HttpRequest;
 use crate::failure::Failure;
 use crate::runtime_api::delivery::Delivery;
 use crate::site::answer::{StaticAnswer, too_large};
-use crate::site::{Site, Target};
+use crate::site::{Site, Static};
 
 /// A request that no script answers.
 pub(super) struct StaticFile<'a> {
@@ -23,12 +23,12 @@ impl StaticFile<'_> {
     /// The document to post; empty where the answer was streamed.
     pub(super) async fn send(
         self,
-        target: Target,
+        target: Static,
         mut reply: Reply<'_>,
         delivery: &mut Delivery,
     ) -> Result<Vec<u8>, Failure> {
         let file = match &target {
-            Target::File(file) => Some((file.path().to_owned(), file.len())),
+            Static::File(file) => Some((file.path().to_owned(), file.len())),
             _ => None,
         };
         let limit = (!reply.can_stream()).then_some(self.limit);

@@ -8,7 +8,7 @@ use std::os::unix::fs::FileExt as _;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::folder::{Entry, Found};
-use super::{Site, StaticFile, Target};
+use super::{Site, Static, StaticFile};
 use crate::cgi::head::Head;
 use crate::event::http_request::HttpRequest;
 use crate::http::accept_encoding::{Coding, choose};
@@ -59,19 +59,18 @@ impl Site {
     /// whole. An error is no fault of the request.
     pub fn answer(
         &self,
-        target: Target,
+        target: Static,
         request: &HttpRequest<'_>,
         limit: Option<usize>,
     ) -> io::Result<StaticAnswer> {
         let file = match target {
-            Target::Script(_) => unreachable!("a script answers itself"),
-            Target::NotFound => return Ok(said(Head::new(404), "Not found.\n")),
-            Target::Redirect(location) => {
+            Static::NotFound => return Ok(said(Head::new(404), "Not found.\n")),
+            Static::Redirect(location) => {
                 // a form that is sent again stays a form
                 let status = if is_get(request) { 301 } else { 308 };
                 return Ok(said(Head::new(status).with("Location", location), ""));
             }
-            Target::File(file) => file,
+            Static::File(file) => file,
         };
         if !is_get(request) {
             let (status, text) = match &*request.method {

@@ -4,7 +4,6 @@ pub mod answer;
 mod folder;
 mod path;
 
-use std::borrow::Cow;
 use std::io;
 use std::path::{Path as FilePath, PathBuf};
 
@@ -32,6 +31,12 @@ pub struct Site {
 pub enum Target {
     /// This script runs.
     Script(Script),
+    /// No script answers: [`Site::answer`] does.
+    Static(Static),
+}
+
+/// What needs no PHP.
+pub enum Static {
     /// This file is sent.
     File(StaticFile),
     /// The path is a folder's and lacks its slash: where it has it, relative to the request's address.
@@ -96,7 +101,7 @@ impl Site {
             Some(target) => target,
             None => match self.front_controller()? {
                 Some(script) => Target::Script(script),
-                None => Target::NotFound,
+                None => Target::Static(Static::NotFound),
             },
         })
     }
@@ -142,7 +147,10 @@ impl Site {
             if let Entry::File(found) = self.folder.look(&index)? {
                 return Ok(match path.ends_in_slash() || folder.is_empty() {
                     true => self.file(index, found),
-                    false => Some(Target::Redirect(with_slash(path.last_raw(), query))),
+                    false => {
+                        let location = with_slash(path.last_raw(), query);
+                        Some(Target::Static(Static::Redirect(location)))
+                    }
                 });
             }
         }
@@ -153,8 +161,8 @@ impl Site {
         if is_script(&path) {
             return Some(Target::Script(self.script(&path, None)));
         }
-        (!found.is_source && !path::is_source(&path))
-            .then_some(Target::File(StaticFile { path, found }))
+        let is_shown = !found.is_source && !path::is_source(&path);
+        is_shown.then(|| Target::Static(Static::File(StaticFile { path, found })))
     }
 
     fn script(&self, path: &str, path_info: Option<Vec<u8>>) -> Script {
@@ -172,10 +180,13 @@ impl Site {
 /// it: a stage, a base path, a proxy's own prefix; and it can lead to no other host.
 fn with_slash(last: &[u8], query: &[u8]) -> String {
     let question_mark: &[u8] = if query.is_empty() { b"" } else { b"?" };
-    let bytes = [b"./", last, b"/", question_mark, query].concat();
-    let escaped = bytes.iter().map(|&byte| match byte {
-        b'!'..=b'~' => Cow::Owned(char::from(byte).to_string()),
-        byte => Cow::Owned(format!("%{byte:02X}")),
-    });
-    escaped.collect::<Vec<Cow<'_, str>>>().concat()
+    let mut location = String::new();
+    for byte in [b"./", last, b"/", question_mark, query].concat() {
+        match byte {
+            b'!'..=b'~' => location.push(char::from(byte)),
+            // as it is, it could begin another header
+            byte => location.push_str(&format!("%{byte:02X}")),
+        }
+    }
+    location
 }
