@@ -8,16 +8,20 @@ ARG FUNCTION_BASE=debian:trixie-slim
 # toolchain: what compiles, checks and tests; `make test`, `make check` and `make bench` run in it.
 FROM ${BASE} AS toolchain
 # systemd-standalone-tmpfiles: php-fpm's package would otherwise bring all of systemd.
+# phpdismod: what dokuwiki and php-laravel-framework bring along is no part of the PHP that the benchmarks compare with.
 RUN apt-get update \
  && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends \
         adminer \
         ca-certificates \
         cargo \
         curl \
+        dokuwiki \
         gcc \
         git \
         libc6-dev \
         make \
+        php-laravel-framework \
+        php-symfony-framework-bundle \
         php-symfony-http-foundation \
         php8.4-cli \
         php8.4-curl \
@@ -34,7 +38,8 @@ RUN apt-get update \
         shellcheck \
         systemd-standalone-tmpfiles \
         unzip \
- && rm -rf /var/lib/apt/lists/*
+ && rm -rf /var/lib/apt/lists/* \
+ && phpdismod bcmath intl uuid
 # pip and cargo trust what the system trusts.
 ENV PIP_CERT=/etc/ssl/certs/ca-certificates.crt \
     CARGO_HTTP_CAINFO=/etc/ssl/certs/ca-certificates.crt

@@ -1,6 +1,7 @@
 # Needs Docker, make and git; everything else is in the images.
 
 FUNCTION = examples/hello
+HANDLER =
 PORT = 8080
 PHP = 8.4
 
@@ -15,9 +16,9 @@ ARCH = $(subst aarch64,arm64,$(shell uname -m))
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1  \t/p' $(MAKEFILE_LIST)
 
-serve: image ## serve FUNCTION (examples/hello) at http://localhost:PORT (8080); Ctrl-C ends it
+serve: image ## serve FUNCTION (examples/hello, with HANDLER) at http://localhost:PORT (8080); Ctrl-C ends it
 	@echo "Open http://localhost:$(PORT): it serves $(FUNCTION)"
-	@FUNCTION='$(FUNCTION)' PORT='$(PORT)' IMAGE=php-fpm-lambda:$(PHP)-local layer-build/serve
+	@FUNCTION='$(FUNCTION)' HANDLER='$(HANDLER)' PORT='$(PORT)' IMAGE=php-fpm-lambda:$(PHP)-local layer-build/serve
 
 layer: image-layers ## write the layers for PHP (8.4) to dist/php-8.4-x86_64.zip and dist/php-8.4-extensions-x86_64.zip
 	@mkdir -p dist

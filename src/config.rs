@@ -10,6 +10,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 pub use self::reference::{Reference, Selector, SessionToken, Value};
+use crate::http::cache_control;
 use crate::log::{Format, Level};
 
 /// One environment variable: what it is called, what holds without it, what it accepts and what it does.
@@ -35,8 +36,8 @@ pub const VARIABLES: &[Variable] = &[
     Variable {
         name: "_HANDLER",
         default: "index.php",
-        allowed: "a PHP file below LAMBDA_TASK_ROOT",
-        meaning: "the script that answers every request; Lambda sets it from the function's handler. The bootstrap's argument, which is a container image's CMD, counts more",
+        allowed: "a PHP file below LAMBDA_TASK_ROOT, or a folder such as public (. is LAMBDA_TASK_ROOT itself)",
+        meaning: "the script that answers every request, or the folder of a site, whose scripts are run by their paths and whose other files are sent; Lambda sets it from the function's handler. The bootstrap's argument, which is a container image's CMD, counts more",
     },
     Variable {
         name: "LAMBDA_TASK_ROOT",
@@ -106,7 +107,7 @@ pub const VARIABLES: &[Variable] = &[
     },
     Variable {
         name: "PHP_LAMBDA_EVENT_HANDLER",
-        default: "the handler",
+        default: "the handler, or the index.php of a site",
         allowed: "a PHP file below LAMBDA_TASK_ROOT",
         meaning: "the script for events that are not HTTP requests",
     },
@@ -121,6 +122,12 @@ pub const VARIABLES: &[Variable] = &[
         default: "none",
         allowed: "a path that begins with /",
         meaning: "a prefix that is taken off the request's path, for an API behind a base path mapping",
+    },
+    Variable {
+        name: "PHP_LAMBDA_STATIC_CACHE_CONTROL",
+        default: "none",
+        allowed: "directives of Cache-Control, such as public, max-age=3600",
+        meaning: "the Cache-Control of the files that a site sends without PHP",
     },
     Variable {
         name: "PHP_LAMBDA_TIMEOUT_MARGIN_MS",
@@ -188,6 +195,8 @@ pub struct Config {
     pub console: Option<String>,
     /// Without a slash at its end.
     pub base_path: Option<String>,
+    /// `Cache-Control` of a site's files.
+    pub static_cache_control: Option<String>,
     /// How long before Lambda's deadline a script is stopped.
     pub timeout_margin: Duration,
     /// Answers with one of these fail the invocation.
@@ -317,6 +326,8 @@ impl Config {
             ini_scan_dir: (reader.lookup)("PHP_INI_SCAN_DIR"),
             console: reader.text("PHP_LAMBDA_CONSOLE"),
             base_path: reader.parsed("PHP_LAMBDA_BASE_PATH", base_path).flatten(),
+            static_cache_control: reader
+                .parsed("PHP_LAMBDA_STATIC_CACHE_CONTROL", cache_control::parse),
             timeout_margin: Duration::from_millis(
                 reader
                     .parsed("PHP_LAMBDA_TIMEOUT_MARGIN_MS", |text| {
@@ -524,6 +535,7 @@ mod tests {
             ("AWS_LAMBDA_INITIALIZATION_TYPE", "snap-start"),
             ("PHP_LAMBDA_INVOKE_MODE", "response_stream"),
             ("PHP_LAMBDA_BASE_PATH", "/v1/"),
+            ("PHP_LAMBDA_STATIC_CACHE_CONTROL", "public, max-age=60"),
             ("PHP_LAMBDA_TIMEOUT_MARGIN_MS", "20"),
             ("PHP_LAMBDA_ERROR_STATUS_CODES", "500, 502-504"),
             ("PHP_LAMBDA_MAX_REQUESTS", "7"),
@@ -540,6 +552,10 @@ mod tests {
         assert_eq!(config.log_level, Level::Warn);
         assert!(config.is_snap_start && config.streams);
         assert_eq!(config.base_path.as_deref(), Some("/v1"));
+        assert_eq!(
+            config.static_cache_control.as_deref(),
+            Some("public, max-age=60")
+        );
         assert_eq!(config.timeout_margin, Duration::from_millis(20));
         assert_eq!(config.max_requests, Some(7));
         assert_eq!(config.warmup.as_deref(), Some("warmup.php"));
@@ -564,6 +580,7 @@ mod tests {
             ("AWS_LAMBDA_LOG_LEVEL", "loud"),
             ("PHP_LAMBDA_INVOKE_MODE", "stream"),
             ("PHP_LAMBDA_BASE_PATH", "v1"),
+            ("PHP_LAMBDA_STATIC_CACHE_CONTROL", "3600"),
             ("PHP_LAMBDA_TIMEOUT_MARGIN_MS", "5s"),
             ("PHP_LAMBDA_ERROR_STATUS_CODES", "504-502"),
             ("PHP_LAMBDA_MAX_REQUESTS", "-1"),

@@ -27,6 +27,10 @@ pub enum Failure {
     InvalidEvent(NotJson),
     /// The request does not fit into FastCGI; the text says what.
     InvalidRequest(String),
+    /// The files of a site cannot be read, through no fault of the request; which, and why.
+    SiteUnreadable(String),
+    /// A file was not taken whole by the deadline; the time that there was.
+    FileTimeout(Duration),
     /// The script was stopped before Lambda's deadline; the time that it had.
     Timeout(Duration),
     /// The worker died; how.
@@ -77,7 +81,8 @@ impl Failure {
             Failure::AfterRestore(_) => "Runtime.AfterRestoreError",
             Failure::InvalidEvent(_) => "Runtime.InvalidEvent",
             Failure::InvalidRequest(_) => "Runtime.InvalidRequest",
-            Failure::Timeout(_) => "Function.Timeout",
+            Failure::SiteUnreadable(_) => "Runtime.SiteUnreadable",
+            Failure::Timeout(_) | Failure::FileTimeout(_) => "Function.Timeout",
             Failure::WorkerCrashed(_) => "Runtime.WorkerCrashed",
             Failure::OutOfMemory => "Runtime.OutOfMemory",
             Failure::PhpFpmExited(_) => "Runtime.PhpFpmExited",
@@ -132,6 +137,15 @@ impl std::fmt::Display for Failure {
                 write!(f, "The event is not JSON: {text}. Invoke the function with a JSON document.")
             }
             Failure::InvalidRequest(text) => f.write_str(text),
+            Failure::SiteUnreadable(text) => write!(
+                f,
+                "A file of the site cannot be read: {text}. Look whether it changes while it is served, and whether files are left open."
+            ),
+            Failure::FileTimeout(had) => write!(
+                f,
+                "A file was not taken whole within {:.3} s, just before Lambda's deadline. Give the function a longer timeout, or serve large files from S3.",
+                had.as_secs_f64()
+            ),
             Failure::Timeout(had) => write!(
                 f,
                 "The script was stopped after {:.3} s, just before Lambda's deadline. Make it faster, or give the function a longer timeout.",

@@ -7,6 +7,7 @@
 //!  → runtime_api   GET /next                                    Invocation {id, deadline, event bytes, …}
 //!  → invocation    from event to answer; the only place with a deadline, and the only one that decides on errors
 //!     → event        which dialect? bytes → HttpRequest          one dialect a file: decode and encode
+//!     → site         where the handler is a folder: which script, or which file, does the path mean?
 //!     → cgi::params  HttpRequest → FastCGI parameters
 //!     → slot         one worker and the kept connection to it
 //!        → fastcgi      records to php-fpm and back, one piece at a time
@@ -33,11 +34,13 @@ pub mod runtime_api;
 pub mod secrets;
 
 pub mod process;
+pub mod site;
 
 pub mod cgi;
 pub mod config;
 pub mod event;
 pub mod failure;
+pub mod http;
 pub mod log;
 
 pub mod local;

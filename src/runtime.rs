@@ -2,6 +2,7 @@
 
 mod secrets;
 
+use std::fs::Metadata;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::rc::Rc;
@@ -17,10 +18,11 @@ use crate::console::{Console, program};
 use crate::failure::Failure;
 use crate::fpm::settings::Settings;
 use crate::fpm::{Fpm, StartError};
-use crate::invocation::{self, Deadline, Function};
+use crate::invocation::{self, Deadline, Function, Handler};
 use crate::log::{Context, Level, Log};
 use crate::process::environment::Environment;
 use crate::runtime_api::{Error, Invocation, RuntimeApi};
+use crate::site::Site;
 use crate::slot::{Slot, encode};
 
 /// Lambda gives 300 ms between SIGTERM and SIGKILL: what an invocation under way gets of them.
@@ -354,8 +356,17 @@ fn function_of(
     config: &Config,
     log: Log,
 ) -> Result<(Function, Option<Vec<u8>>, Settings), Failure> {
-    let handler = script(config, &config.handler, "The handler")?;
-    let event_script = script(config, &config.event_handler, "PHP_LAMBDA_EVENT_HANDLER")?;
+    let handler = handler(config)?;
+    let event_script = match &handler {
+        Handler::Site(site) if config.event_handler == config.handler => {
+            site.front_controller().map_err(unreadable)?
+        }
+        _ => Some(script(
+            config,
+            &config.event_handler,
+            "PHP_LAMBDA_EVENT_HANDLER",
+        )?),
+    };
     let warmup = match &config.warmup {
         Some(warmup) => {
             let script = script(config, warmup, "PHP_LAMBDA_WARMUP")?;
@@ -373,7 +384,7 @@ fn function_of(
         environment: Environment::default(),
     };
     let function = Function {
-        script: handler,
+        handler,
         event_script,
         console: match &config.console {
             Some(path) => Some(console(config, path, &settings)?),
@@ -403,35 +414,71 @@ fn console(config: &Config, path: &str, settings: &Settings) -> Result<Console, 
     })
 }
 
+/// A script, or a folder that is a site.
+fn handler(config: &Config) -> Result<Handler, Failure> {
+    let (path, metadata) = named(config, &config.handler, "The handler")?;
+    if !metadata.is_dir() {
+        return script(config, &config.handler, "The handler").map(Handler::Script);
+    }
+    let site = Site::new(
+        &config.task_root,
+        &path,
+        config.base_path.clone(),
+        config.static_cache_control.clone(),
+    );
+    site.map(Handler::Site).map_err(unreadable)
+}
+
 /// The script that the handler, or a variable, names: a file below the task root.
 fn script(config: &Config, handler: &str, variable: &str) -> Result<Script, Failure> {
+    let (relative, metadata) = named(config, handler, variable)?;
+    if !metadata.is_file() {
+        let root = config.task_root.display();
+        return Err(no_handler(
+            variable,
+            handler,
+            &format!("in {root} that is no file"),
+        ));
+    }
+    let (Some(root), Some(relative)) = (config.task_root.to_str(), relative.to_str()) else {
+        return Err(no_handler(variable, handler, "the path is not UTF-8"));
+    };
+    Ok(Script::new(root, relative, config.base_path.clone()))
+}
+
+/// The path of what the handler, or a variable, names, without dots, and what is there.
+fn named(config: &Config, handler: &str, variable: &str) -> Result<(PathBuf, Metadata), Failure> {
     use std::path::Component;
     let root = config.task_root.display();
-    let refuse = |what: &str| {
-        let advice = "Set the function's handler to your script, such as index.php or public/index.php, \
-            and look whether the file is in the deployed package.";
-        Failure::NoSuchHandler(format!("{variable} is {handler:?}: {what}. {advice}"))
-    };
     let components = || {
         Path::new(handler)
             .components()
             .filter(|component| *component != Component::CurDir)
     };
     if !components().all(|component| matches!(component, Component::Normal(_))) {
-        return Err(refuse(&format!(
+        let what = format!(
             "it has to be a path below {root}, without .. and without a slash at its beginning"
-        )));
+        );
+        return Err(no_handler(variable, handler, &what));
     }
-    let relative: std::path::PathBuf = components().collect();
+    let relative: PathBuf = components().collect();
     match config.task_root.join(&relative).metadata() {
-        Ok(metadata) if metadata.is_file() => {}
-        Ok(_) => return Err(refuse(&format!("in {root} that is no file"))),
-        Err(error) => return Err(refuse(&format!("{root} has no such file ({error})"))),
+        Ok(metadata) => Ok((relative, metadata)),
+        Err(error) => {
+            let what = format!("{root} has no such file ({error})");
+            Err(no_handler(variable, handler, &what))
+        }
     }
-    let (Some(root), Some(relative)) = (config.task_root.to_str(), relative.to_str()) else {
-        return Err(refuse("the path is not UTF-8"));
-    };
-    Ok(Script::new(root, relative, config.base_path.clone()))
+}
+
+fn no_handler(variable: &str, handler: &str, what: &str) -> Failure {
+    let advice = "Set the function's handler to your script, such as index.php or public/index.php, or to the folder of \
+        a site, such as public, and look whether it is in the deployed package.";
+    Failure::NoSuchHandler(format!("{variable} is {handler:?}: {what}. {advice}"))
+}
+
+fn unreadable(error: std::io::Error) -> Failure {
+    Failure::SiteUnreadable(error.to_string())
 }
 
 /// php-fpm inherits them.

@@ -38,14 +38,14 @@ pub struct Slot {
     fpm: Rc<Fpm>,
     index: usize,
     connection: Option<Connection>,
-    /// Whether the invocation under way has asked the worker for anything.
-    is_used: bool,
     /// Requests that the present worker has answered.
     served: u64,
     /// The records of the request that a new worker gets first.
     warmup: Option<Vec<u8>>,
     /// Whether the next worker is not warmed up.
     stays_cold: bool,
+    /// Whether the worker got a request in this invocation.
+    is_asked: bool,
     /// While the slot is in an invocation.
     at_work: Option<AtWork>,
 }
@@ -57,10 +57,10 @@ impl Slot {
             fpm,
             index,
             connection: None,
-            is_used: false,
             served: 0,
             warmup,
             stays_cold: false,
+            is_asked: false,
             at_work: None,
         }
     }
@@ -122,7 +122,12 @@ impl Slot {
     /// From here on the slot is in an invocation: php-fpm's master is not taken from under it.
     pub fn begin(&mut self) {
         self.at_work = Some(self.fpm.begin_work());
-        self.is_used = false;
+        self.is_asked = false;
+    }
+
+    /// Whether the worker got a request in this invocation: a static file needs none.
+    pub fn is_asked(&self) -> bool {
+        self.is_asked
     }
 
     /// The invocation is over.
@@ -143,9 +148,13 @@ impl Slot {
         version
     }
 
-    /// The connection of a slot that is ready.
+    /// The connection of a slot that is ready, for the request of an invocation.
     pub fn connection(&mut self) -> &mut Connection {
-        self.is_used = true;
+        self.is_asked = true;
+        self.connected()
+    }
+
+    fn connected(&mut self) -> &mut Connection {
         self.connection.as_mut().expect("ready() connected it")
     }
 
@@ -202,7 +211,7 @@ impl Slot {
     /// Waits until the worker is done with a request that has its answer: `fastcgi_finish_request()` lets a script go on
     /// behind it. False: it was not done at `deadline`, or died. True at once when it was killed already, or was never asked.
     pub async fn settle(&mut self, deadline: Option<Instant>) -> bool {
-        if !self.is_used {
+        if !self.is_asked {
             return true;
         }
         // the answer is to be on its way first
@@ -321,7 +330,7 @@ impl Slot {
         };
         let mut parser = Parser::default();
         let mut status = None;
-        let mut exchange = self.connection().request(request, b"");
+        let mut exchange = self.connected().request(request, b"");
         let talk = loop {
             match exchange.next().await {
                 Ok(Part::Stdout(bytes)) if status.is_none() => match parser.push(bytes) {
@@ -360,7 +369,7 @@ impl Slot {
             .chain(admin_value.map(|value| ("PHP_ADMIN_VALUE", value)));
         let head = encode_request(pairs.map(|(name, value)| (name.as_bytes(), value.as_bytes())));
         let mut exchange = self
-            .connection()
+            .connected()
             .request(head.expect("these are short"), b"");
         let mut output = Vec::new();
         loop {

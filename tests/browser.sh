@@ -1,24 +1,50 @@
 #!/usr/bin/env bash
-# The chat example in a real browser: Chromium, lambda-local, the bootstrap, php-fpm of the layer; each piece is on the page before
-# PHP has the next. Leaves dist/chat-light.png, chat-dark.png and chat-narrow.png to be looked at.
+# Two functions in a real browser: Chromium, lambda-local, the bootstrap, php-fpm of the layer. Leaves screenshots in dist/ to be
+# looked at.
+#
+# chat  the example: each piece is on the page before PHP has the next (chat-light.png, chat-dark.png, chat-narrow.png)
+# wiki  DokuWiki as a site: sign in, write a page, upload an image (wiki.png, wiki-admin.png)
 set -euo pipefail
 
 php=${PHP:-8.4}
 cd "$(dirname "$0")/.."
 
-make image-browser image PHP="$php"
-# the test in the place of the model
-container=$(FUNCTION=examples/chat PORT=0 IMAGE="php-fpm-lambda:$php-local" PHP_LAMBDA_INVOKE_MODE=response_stream \
-    layer-build/serve --detach --rm=false --volume "$PWD/tests/browser/model.php:/var/task/model.php:ro")
-trap 'docker rm --force "$container" >/dev/null' EXIT
-grep --quiet 'Listening on' < <(docker logs --follow "$container" 2>&1)
-
+make image-browser image-toolchain image PHP="$php"
 mkdir -p dist
-# in one network, so that both reach each other at localhost
-if ! docker run --rm --init --network "container:$container" --user "$(id -u):$(id -g)" --env HOME=/tmp \
-    --volume "$PWD/tests/browser:/tests:ro" --volume "$PWD/dist:/dist" \
-    php-fpm-lambda-browser /tests/chat http://localhost:8080/ /dist; then
-    echo 'what the container wrote:'
-    docker logs "$container"
-    exit 1
-fi
+wiki=$(mktemp -d)
+container=
+clear_away() {
+    if [ -n "$container" ]; then
+        docker rm --force "$container" >/dev/null
+    fi
+    rm -rf "$wiki"
+}
+trap clear_away EXIT
+
+# The test NAME against the function that layer-build/serve serves with these options.
+try() { # name, docker run's options
+    local name=$1
+    shift
+    container=$(PORT=0 IMAGE="php-fpm-lambda:$php-local" layer-build/serve --detach --rm=false "$@")
+    grep --quiet 'Listening on' < <(docker logs --follow "$container" 2>&1)
+    # in one network, so that both reach each other at localhost
+    if ! docker run --rm --init --network "container:$container" --user "$(id -u):$(id -g)" --env HOME=/tmp \
+        --env PYTHONDONTWRITEBYTECODE=1 --volume "$PWD/tests/browser:/tests:ro" --volume "$PWD/dist:/dist" \
+        php-fpm-lambda-browser "/tests/$name" http://localhost:8080/ /dist; then
+        echo 'what the container wrote:'
+        docker logs "$container"
+        exit 1
+    fi
+    docker rm --force "$container" >/dev/null
+    container=
+}
+
+# the test in the place of the model
+FUNCTION=examples/chat PHP_LAMBDA_INVOKE_MODE=response_stream \
+    try chat --volume "$PWD/tests/browser/model.php:/var/task/model.php:ro"
+
+docker run --rm --user "$(id -u):$(id -g)" --volume "$PWD/tests/dokuwiki:/dokuwiki:ro" --volume "$wiki:/wiki" \
+    php-fpm-lambda-toolchain /dokuwiki/assemble /wiki /var/task
+# the image's user reads it
+chmod -R a+rX "$wiki"
+FUNCTION=$wiki HANDLER=public PHP_LAMBDA_INVOKE_MODE=response_stream try wiki

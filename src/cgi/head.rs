@@ -80,11 +80,7 @@ impl Parser {
 }
 
 fn parse(block: &[u8]) -> Result<Head, InvalidHead> {
-    let mut head = Head {
-        status: 200,
-        reason: None,
-        headers: Vec::new(),
-    };
+    let mut head = Head::new(200);
     let mut has_status = false;
     for line in block.split(|&byte| byte == b'\n') {
         let line = line.strip_suffix(b"\r").unwrap_or(line);
@@ -147,6 +143,24 @@ fn shown(line: &[u8]) -> String {
 }
 
 impl Head {
+    /// An answer of the runtime's own.
+    pub fn new(status: u16) -> Head {
+        Head {
+            status,
+            reason: None,
+            headers: Vec::new(),
+        }
+    }
+
+    /// Adds a header.
+    pub fn with(mut self, name: &str, value: impl Into<String>) -> Head {
+        self.headers.push(Header {
+            name: name.to_owned(),
+            value: value.into(),
+        });
+        self
+    }
+
     /// The words for the status code: PHP's own, else those of the IANA registry, else `Unknown`.
     pub fn reason(&self) -> &str {
         if let Some(reason) = &self.reason {

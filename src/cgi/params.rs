@@ -22,6 +22,17 @@ pub struct Script {
     pub name: String,
     /// A prefix to take off the request's path.
     pub base_path: Option<String>,
+    /// Where `PATH_INFO` comes from.
+    pub path_info: PathInfo,
+}
+
+/// What a path has behind the script's name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PathInfo {
+    /// A path that begins with the script's name has it there.
+    Behind,
+    /// It was found with the script, and is decoded.
+    Found(Option<Vec<u8>>),
 }
 
 impl Script {
@@ -34,6 +45,7 @@ impl Script {
             name: filename[slash..].to_owned(),
             filename,
             base_path,
+            path_info: PathInfo::Behind,
         }
     }
 }
@@ -77,11 +89,21 @@ pub fn of_request<'a>(
         [&path, &b"?"[..], &request.query].concat().into()
     };
     add("REQUEST_URI", uri);
-    if let Some(path_info) = path
-        .strip_prefix(script.name.as_bytes())
-        .filter(|rest| rest.starts_with(b"/"))
-    {
-        add("PATH_INFO", Cow::Owned(percent_decode(path_info)));
+    match &script.path_info {
+        PathInfo::Behind => {
+            if let Some(path_info) = path
+                .strip_prefix(script.name.as_bytes())
+                .filter(|rest| rest.starts_with(b"/"))
+            {
+                add("PATH_INFO", Cow::Owned(percent_decode(path_info)));
+            }
+        }
+        PathInfo::Found(Some(path_info)) => {
+            add("PATH_INFO", Cow::Borrowed(path_info));
+            let translated = [script.document_root.as_bytes(), path_info].concat();
+            add("PATH_TRANSLATED", Cow::Owned(translated));
+        }
+        PathInfo::Found(None) => {}
     }
     let protocol = request.protocol.as_deref().unwrap_or(b"HTTP/1.1");
     add("SERVER_PROTOCOL", Cow::Borrowed(protocol));
@@ -238,7 +260,8 @@ fn invocation_context(context: &LambdaContext<'_>) -> Vec<u8> {
     serde_json::to_vec(&json).expect("strings and numbers always have a JSON form")
 }
 
-fn without_base<'a>(path: &'a [u8], base: Option<&str>) -> Cow<'a, [u8]> {
+/// The path behind the prefix that the configuration takes off.
+pub fn without_base<'a>(path: &'a [u8], base: Option<&str>) -> Cow<'a, [u8]> {
     match base.and_then(|base| path.strip_prefix(base.as_bytes())) {
         Some(b"") => Cow::Borrowed(b"/"),
         Some(rest) if rest[0] == b'/' => Cow::Borrowed(rest),
@@ -296,8 +319,8 @@ fn is_port(text: &[u8]) -> bool {
     (1..=5).contains(&text.len()) && text.iter().all(u8::is_ascii_digit)
 }
 
-/// PATH_INFO is decoded, unlike the path (RFC 3875 4.1.5).
-fn percent_decode(text: &[u8]) -> Vec<u8> {
+/// PATH_INFO is decoded, unlike the path (RFC 3875 4.1.5). What is no escape stays.
+pub fn percent_decode(text: &[u8]) -> Vec<u8> {
     let hex = |byte: u8| char::from(byte).to_digit(16).map(|digit| digit as u8);
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text;

@@ -13,6 +13,17 @@ use crate::cgi::head::Head;
 /// The largest answer that the Runtime API takes, in bytes (AWS Lambda quotas: 6 MB, and what the Runtime API adds).
 pub const LIMIT: usize = 6_291_556;
 
+/// The largest answer that an Application Load Balancer takes, in bytes.
+pub const ALB_LIMIT: usize = 1024 * 1024;
+
+/// The largest answer that the sender of the event takes, in bytes of the document.
+pub fn largest(dialect: Dialect) -> usize {
+    match dialect {
+        Dialect::Alb { .. } => ALB_LIMIT,
+        _ => LIMIT,
+    }
+}
+
 /// What stands behind the body, in its longer form.
 const ENVELOPE_END: &str = "\",\"isBase64Encoded\":false}";
 
@@ -127,9 +138,10 @@ impl Answer {
 
     /// Text of many control characters is longer than its base64: a sparse archive is text of NULs.
     fn shrink(&mut self) {
+        let limit = self.dialect.map_or(LIMIT, largest);
         let as_base64 = self.body_start + self.body_len.div_ceil(3) * 4 + ENVELOPE_END.len();
-        let is_too_long = self.document.len() + ENVELOPE_END.len() > LIMIT;
-        if is_too_long && as_base64 <= LIMIT && self.dropped == 0 {
+        let is_too_long = self.document.len() + ENVELOPE_END.len() > limit;
+        if is_too_long && as_base64 <= limit && self.dropped == 0 {
             if let Body::Text(unfinished) = &mut self.body {
                 let unfinished = std::mem::take(unfinished);
                 self.become_base64();
@@ -221,6 +233,12 @@ impl Answer {
             return Err(TooLarge { size, limit: LIMIT });
         }
         Ok(self.document)
+    }
+
+    /// Whether the document will have more than `limit` bytes.
+    pub fn exceeds(&self, limit: usize) -> bool {
+        // what waits for more to be encoded, four bytes at the most, is on the safe side of any real limit
+        self.dropped + self.document.len() + ENVELOPE_END.len() + 4 > limit
     }
 
     /// The dialect and the bytes of the document so far; `None`: no envelope.
@@ -372,6 +390,11 @@ mod tests {
             let (body, _) = body_of(&answer.finish().unwrap());
             assert!(body == vec![0; len], "{len}");
         }
+        // 200 KB are six times as much as escaped text
+        let alb = Dialect::Alb { multi_value: true };
+        let mut answer_to_alb = Answer::new(alb, &head("\n"), false);
+        answer_to_alb.push(&[0; 200_000]);
+        assert!(!answer_to_alb.exceeds(ALB_LIMIT));
         assert!(
             !answer("\n", &[&[0; 1000]]).1,
             "where it fits it stays text"

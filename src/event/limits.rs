@@ -3,16 +3,14 @@
 //! Source: the quotas of API Gateway and of Application Load Balancers with Lambda targets in AWS's documentation.
 
 use super::Dialect;
+use super::answer::ALB_LIMIT;
 use crate::cgi::head::{Head, Header};
-
-/// The largest answer that an Application Load Balancer takes, in bytes.
-const ALB_ANSWER: usize = 1024 * 1024;
 
 /// Texts for the log; `len` is the size of the whole answer in bytes.
 pub fn warnings(dialect: Dialect, head: &Head, len: usize) -> Vec<String> {
     let is_alb = matches!(dialect, Dialect::Alb { .. });
-    let answer = (is_alb && len > ALB_ANSWER).then(|| {
-        format!("the answer has {len} bytes, and a load balancer refuses more than {ALB_ANSWER}")
+    let answer = (is_alb && len > ALB_LIMIT).then(|| {
+        format!("the answer has {len} bytes, and a load balancer refuses more than {ALB_LIMIT}")
     });
     [headers(dialect, head), cookies(dialect, head), answer]
         .into_iter()
@@ -115,10 +113,10 @@ mod tests {
     #[test]
     fn a_load_balancer_takes_one_megabyte() {
         let head = head("\n");
-        assert_eq!(warnings(ALB, &head, ALB_ANSWER), [""; 0]);
-        assert!(warnings(ALB, &head, ALB_ANSWER + 1)[0].contains("1048577"));
+        assert_eq!(warnings(ALB, &head, ALB_LIMIT), [""; 0]);
+        assert!(warnings(ALB, &head, ALB_LIMIT + 1)[0].contains("1048577"));
         assert_eq!(
-            warnings(Dialect::ApiGatewayV2, &head, ALB_ANSWER + 1),
+            warnings(Dialect::ApiGatewayV2, &head, ALB_LIMIT + 1),
             [""; 0]
         );
     }

@@ -2,29 +2,34 @@
 
 mod command;
 mod reply;
+mod static_file;
 
+use std::borrow::Cow;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tokio::time::{Instant, sleep_until, timeout_at};
 
 use self::reply::Reply;
+use self::static_file::StaticFile;
 use crate::cgi::params::{Script, of_event, of_request};
 use crate::config::StatusCodes;
 use crate::console::Console;
 use crate::event::Event;
+use crate::event::answer::largest;
 use crate::failure::Failure;
 use crate::fastcgi::connection::Error;
 use crate::log::{Context, Level, Log};
 use crate::runtime_api::delivery::{Delivery, HungUp, delivery};
 use crate::runtime_api::{Error as ApiError, Invocation, RuntimeApi};
+use crate::site::{Site, Target};
 use crate::slot::{Slot, encode};
 
 /// What is the same for every invocation of a function.
 pub struct Function {
     /// Answers HTTP requests.
-    pub script: Script,
-    /// Answers every other event.
-    pub event_script: Script,
+    pub handler: Handler,
+    /// Answers every other event; `None`: a site without a script for them.
+    pub event_script: Option<Script>,
     /// Runs the commands that events ask for.
     pub console: Option<Console>,
     /// Answers are streamed where the event's sender may have asked for it.
@@ -37,6 +42,14 @@ pub struct Function {
     pub max_requests: Option<u64>,
     /// The function's log.
     pub log: Log,
+}
+
+/// What the function's handler is.
+pub enum Handler {
+    /// One script, whatever the path is.
+    Script(Script),
+    /// A folder with scripts and other files.
+    Site(Site),
 }
 
 /// Answers one invocation, and leaves the slot idle. An error of the Runtime API is logged here, unless it is fatal.
@@ -61,7 +74,9 @@ pub async fn run(
             &mut delivery,
         )
         .await;
-        slot.drain().await;
+        if slot.is_asked() {
+            slot.drain().await;
+        }
         if let Err(failure) = &answered {
             function
                 .log
@@ -163,21 +178,49 @@ async fn answer(
         };
         return command.run(cli, slot.ini(), &lambda).await;
     }
+    let script: Cow<'_, Script>;
     let (params, body, mut reply) = match &event {
         Event::Http(dialect, request) => {
             let is_head = request.method.eq_ignore_ascii_case(b"HEAD");
-            let params = of_request(request, &function.script, &lambda);
+            script = match &function.handler {
+                Handler::Script(script) => Cow::Borrowed(script),
+                Handler::Site(site) => match site.find(request).map_err(static_file::unreadable)? {
+                    Target::Script(script) => Cow::Owned(script),
+                    Target::Static(target) => {
+                        let reply = Reply::new(function, context, Some((*dialect, is_head)));
+                        let limit = largest(*dialect);
+                        return StaticFile {
+                            site,
+                            request,
+                            deadline,
+                            limit,
+                        }
+                        .send(target, reply, delivery)
+                        .await;
+                    }
+                },
+            };
+            let params = of_request(request, &script, &lambda);
             (
                 params,
                 request.body.as_deref().unwrap_or_default(),
                 Reply::new(function, context, Some((*dialect, is_head))),
             )
         }
-        Event::Cli(_) | Event::Other => (
-            of_event(&invocation.event, &function.event_script, &lambda),
-            &invocation.event[..],
-            Reply::new(function, context, None),
-        ),
+        Event::Cli(_) | Event::Other => {
+            let Some(script) = &function.event_script else {
+                return Err(Failure::NoSuchHandler(
+                    "The event is no HTTP request, and the handler is a folder without an index.php. \
+                     Set PHP_LAMBDA_EVENT_HANDLER to the script for such events."
+                        .to_owned(),
+                ));
+            };
+            (
+                of_event(&invocation.event, script, &lambda),
+                &invocation.event[..],
+                Reply::new(function, context, None),
+            )
+        }
     };
     let request = encode(&params)?;
 

@@ -10,7 +10,20 @@ use crate::failure::Failure;
 use crate::fastcgi::record::Part;
 use crate::log::{Context, Level};
 use crate::runtime_api::delivery::{Delivery, HungUp};
+use crate::site::answer::{PIECE, StaticAnswer};
 use crate::slot::Slot;
+
+/// Why a file was not sent to its end.
+pub(super) enum Stopped {
+    Unreadable(std::io::Error),
+    HungUp,
+}
+
+impl From<HungUp> for Stopped {
+    fn from(HungUp: HungUp) -> Stopped {
+        Stopped::HungUp
+    }
+}
 
 /// The answer to one request, as far as it is there.
 pub(super) struct Reply<'f> {
@@ -74,6 +87,43 @@ impl<'f> Reply<'f> {
         }
     }
 
+    /// Takes an answer that no script gives.
+    pub(super) async fn take(
+        &mut self,
+        answer: StaticAnswer,
+        delivery: &mut Delivery,
+    ) -> Result<(), Stopped> {
+        let StaticAnswer {
+            head,
+            mut body,
+            complaint,
+        } = answer;
+        self.warn(complaint.into_iter().collect());
+        self.begin(&head, delivery);
+        self.head = Some(head);
+        let mut piece = Vec::with_capacity(PIECE);
+        while body.next(&mut piece).map_err(Stopped::Unreadable)? {
+            self.content.push(&piece);
+            self.send(delivery).await?;
+            // reading does not wait for anything: the other slots get their turn here
+            tokio::task::yield_now().await;
+        }
+        Ok(())
+    }
+
+    /// Whether the answer is sent whole and has more than `limit` bytes.
+    pub(super) fn exceeds(&self, limit: usize) -> bool {
+        match &self.content {
+            Content::Buffered(answer) => answer.exceeds(limit),
+            Content::Streamed { .. } => false,
+        }
+    }
+
+    /// Whether an answer to this request can be streamed.
+    pub(super) fn can_stream(&self) -> bool {
+        self.function.streams && self.http.is_some_and(|(dialect, _)| dialect.can_stream())
+    }
+
     /// Sends on what is to be streamed; waits while Lambda takes no more.
     async fn send(&mut self, delivery: &mut Delivery) -> Result<(), HungUp> {
         match &mut self.content {
@@ -108,8 +158,7 @@ impl<'f> Reply<'f> {
         let Some((dialect, is_head_request)) = self.http else {
             return;
         };
-        let streams = self.function.streams && dialect.can_stream() && !self.fails(head);
-        if !streams {
+        if !self.can_stream() || self.fails(head) {
             self.content = Content::Buffered(Answer::new(dialect, head, is_head_request));
             return;
         }

@@ -29,15 +29,20 @@ include "/usr/share/adminer/adminer.php";
 "#;
 
 /// A running `lambda-local`.
-struct Site {
+pub struct Site {
     child: Child,
-    base: Url,
+    pub base: Url,
     log: Option<JoinHandle<Vec<String>>>,
-    function: Function,
+    pub function: Function,
 }
 
 impl Site {
-    fn start(function: Function) -> Site {
+    pub fn start(function: Function) -> Site {
+        Site::start_with(function, &[])
+    }
+
+    /// With more options of `lambda-local`.
+    pub fn start_with(function: Function, options: &[&str]) -> Site {
         let mut child = Command::new(env!("CARGO_BIN_EXE_lambda-local"))
             .args(["--listen", "127.0.0.1:0", "--bootstrap"])
             .arg(bootstrap())
@@ -45,6 +50,7 @@ impl Site {
                 "--env",
                 &format!("TMPDIR={}", function.temp_dir().display()),
             ])
+            .args(options)
             .arg(function.task_root())
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
@@ -68,7 +74,7 @@ impl Site {
         }
     }
 
-    fn browser(&self) -> Browser {
+    pub fn browser(&self) -> Browser {
         Browser {
             client: Client::builder()
                 .no_proxy()
@@ -82,7 +88,7 @@ impl Site {
     }
 
     /// Ends it, and returns what its log has beside lambda-local's own lines: nothing, when all is well.
-    fn complaints(mut self) -> Vec<String> {
+    pub fn complaints(mut self) -> Vec<String> {
         self.end();
         let mut lines = self.log.take().unwrap().join().unwrap();
         lines.retain(|line| {
@@ -111,22 +117,27 @@ impl Drop for Site {
 }
 
 /// A visitor: keeps cookies, and follows a redirect when told to.
-struct Browser {
-    client: Client,
+pub struct Browser {
+    pub client: Client,
     base: Url,
     cookies: BTreeMap<String, String>,
 }
 
 /// An answer, with the address that it came from.
-struct Page {
-    url: Url,
-    status: StatusCode,
-    headers: HeaderMap,
-    body: Vec<u8>,
+pub struct Page {
+    pub url: Url,
+    pub status: StatusCode,
+    pub headers: HeaderMap,
+    pub body: Vec<u8>,
 }
 
 impl Browser {
-    async fn send(&mut self, method: Method, url: Url, content: Option<(String, Vec<u8>)>) -> Page {
+    pub async fn send(
+        &mut self,
+        method: Method,
+        url: Url,
+        content: Option<(String, Vec<u8>)>,
+    ) -> Page {
         let mut request = self.client.request(method, url.clone());
         if !self.cookies.is_empty() {
             let cookies: Vec<_> = self
@@ -156,7 +167,7 @@ impl Browser {
         }
     }
 
-    async fn get(&mut self, url: &Url) -> Page {
+    pub async fn get(&mut self, url: &Url) -> Page {
         self.send(Method::GET, url.clone(), None).await
     }
 
@@ -212,7 +223,7 @@ impl Browser {
     }
 
     /// The page that a redirect leads to, which is of this site.
-    async fn follow(&mut self, page: Page) -> Page {
+    pub async fn follow(&mut self, page: Page) -> Page {
         assert_eq!(page.status, StatusCode::FOUND, "{}", page.text());
         let location = page.headers[LOCATION].to_str().unwrap();
         let url = page.url.join(location).unwrap();
@@ -235,11 +246,11 @@ impl Browser {
 }
 
 impl Page {
-    fn text(&self) -> String {
+    pub fn text(&self) -> String {
         String::from_utf8(self.body.clone()).unwrap()
     }
 
-    fn header(&self, name: &str) -> &str {
+    pub fn header(&self, name: &str) -> &str {
         self.headers[name].to_str().unwrap()
     }
 
@@ -296,7 +307,7 @@ impl Page {
     }
 }
 
-fn between<'t>(text: &'t str, start: &str, end: &str) -> Option<&'t str> {
+pub fn between<'t>(text: &'t str, start: &str, end: &str) -> Option<&'t str> {
     Some(text.split_once(start)?.1.split_once(end)?.0)
 }
 

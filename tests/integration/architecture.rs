@@ -16,9 +16,18 @@ const FLOORS: &[&[&str]] = &[
         "fastcgi/connection",
         "fpm",
         "console",
+        "site",
     ],
     &["process"],
-    &["failure", "event", "cgi", "fastcgi/record", "config", "log"],
+    &[
+        "failure",
+        "event",
+        "cgi",
+        "fastcgi/record",
+        "config",
+        "http",
+        "log",
+    ],
     // shares nothing with the runtime, to stay an honest double of Lambda
     &["local"],
 ];

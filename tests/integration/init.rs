@@ -34,8 +34,9 @@ fn message(function: Function, error_type: &str) -> String {
 fn a_handler_that_is_no_file_below_the_task_root() {
     for handler in [
         "missing.php",
-        "sub",
+        "missing/",
         "../index.php",
+        "sub/..",
         "/etc/passwd",
         "hello.handler",
         "index.php/x",
@@ -54,6 +55,16 @@ fn a_handler_that_is_no_file_below_the_task_root() {
         message(function, "Runtime.NoSuchHandler")
             .starts_with("PHP_LAMBDA_EVENT_HANDLER is \"none.php\"")
     );
+    // a folder is a site, and no script
+    for variable in ["PHP_LAMBDA_EVENT_HANDLER", "PHP_LAMBDA_WARMUP"] {
+        let function = Function::new("").file("sub/a.php", "").env(variable, "sub");
+        let text = message(function, "Runtime.NoSuchHandler");
+        assert!(
+            text.starts_with(&format!("{variable} is \"sub\"")),
+            "{text}"
+        );
+        assert!(text.contains("that is no file"), "{text}");
+    }
 }
 
 #[test]

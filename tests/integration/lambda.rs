@@ -121,6 +121,25 @@ impl Function {
         self
     }
 
+    /// With everything that is in a folder of this repository.
+    pub fn folder(self, name: &str) -> Function {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join(name);
+        let mut folders = vec![root.clone()];
+        while let Some(folder) = folders.pop() {
+            for entry in fs::read_dir(folder).unwrap() {
+                let path = entry.unwrap().path();
+                if path.is_dir() {
+                    folders.push(path);
+                    continue;
+                }
+                let there = self.task_root().join(path.strip_prefix(&root).unwrap());
+                fs::create_dir_all(there.parent().unwrap()).unwrap();
+                fs::copy(path, there).unwrap();
+            }
+        }
+        self
+    }
+
     pub fn env(mut self, name: &str, value: &str) -> Function {
         self.environment.push((name.to_owned(), value.to_owned()));
         self

@@ -496,6 +496,62 @@ fn a_stream_that_lambda_does_not_take_ends_at_lambdas_deadline() {
 }
 
 #[test]
+fn a_file_that_lambda_does_not_take_ends_at_the_deadline() {
+    let function = Function::new("")
+        .file("public/ok.txt", "fine")
+        .env("_HANDLER", "public");
+    let film = fs::File::create(function.task_root().join("public/film.mp4")).unwrap();
+    film.set_len(100_000_000).unwrap();
+    let wire = Wire::start(function);
+    let mut post = wire.send_with(get("/film.mp4"), Duration::from_millis(1000));
+    post.chunk().unwrap();
+    // and stays connected
+    assert_eq!(wire.answer(get("/ok.txt")).1, b"fine");
+    let log = wire.lambda.log();
+    assert!(log.contains("A file was not taken whole within"), "{log}");
+    let mut rest = Vec::new();
+    post.connection.read_to_end(&mut rest).unwrap_or_default();
+    assert!(!rest.ends_with(b"\r\n\r\n"), "no last chunk");
+}
+
+#[test]
+fn a_file_that_becomes_shorter_in_mid_stream_ends_it_with_trailers() {
+    let function = Function::new("")
+        .file("public/ok.txt", "fine")
+        .env("_HANDLER", "public");
+    let path = function.task_root().join("public/film.mp4");
+    let film = fs::File::create(path).unwrap();
+    film.set_len(100_000_000).unwrap();
+    let wire = Wire::start(function);
+    let mut post = wire.send(get("/film.mp4"));
+    post.chunk().unwrap();
+    film.set_len(1000).unwrap();
+    let (_, trailers) = post.rest();
+    assert_failure(
+        &trailers,
+        "Runtime.SiteUnreadable",
+        "changes while it is served",
+    );
+    assert_eq!(wire.answer(get("/ok.txt")).1, b"fine");
+}
+
+#[test]
+fn a_lambda_that_hangs_up_on_a_file_gets_the_next_event_served() {
+    let function = Function::new("")
+        .file("public/ok.txt", "fine")
+        .env("_HANDLER", "public");
+    let film = fs::File::create(function.task_root().join("public/film.mp4")).unwrap();
+    film.set_len(100_000_000).unwrap();
+    let wire = Wire::start(function);
+    let mut post = wire.send(get("/film.mp4"));
+    post.chunk().unwrap();
+    drop(post);
+    assert_eq!(wire.answer(get("/ok.txt")).1, b"fine");
+    let log = wire.lambda.log();
+    assert!(!log.contains("Function.Timeout"), "{log}");
+}
+
+#[test]
 fn a_stream_that_is_given_up_at_the_end_of_the_process_is_never_taken_for_whole() {
     let wire = Wire::start(php("echo 'half'; while (true) usleep(1000);"));
     let mut post = wire.send(get("/"));

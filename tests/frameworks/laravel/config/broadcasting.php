@@ -1,0 +1,2 @@
+<?php
+return ['default' => 'null', 'connections' => ['null' => ['driver' => 'null']]];

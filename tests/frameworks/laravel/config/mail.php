@@ -1,0 +1,2 @@
+<?php
+return ['default' => 'array', 'mailers' => ['array' => ['transport' => 'array']]];
