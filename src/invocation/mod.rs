@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::time::{Instant, sleep_until, timeout_at};
 
 use self::reply::Reply;
-use crate::cgi::params::{Script, of_event, of_request};
+use crate::cgi::params::{Script, of_event, of_request, run_by};
 use crate::config::StatusCodes;
 use crate::event::Event;
 use crate::failure::Failure;
@@ -145,6 +145,7 @@ async fn answer(
 ) -> Result<Vec<u8>, Failure> {
     let event = Event::decode(&invocation.event).map_err(Failure::InvalidEvent)?;
     let lambda = invocation.context();
+    let runner;
     let (params, body, mut reply) = match &event {
         Event::Http(dialect, request) => {
             let is_head = request.method.eq_ignore_ascii_case(b"HEAD");
@@ -155,11 +156,16 @@ async fn answer(
                 Reply::new(function, context, Some((*dialect, is_head))),
             )
         }
-        Event::Other => (
-            of_event(&invocation.event, &function.event_script, &lambda),
-            &invocation.event[..],
-            Reply::new(function, context, None),
-        ),
+        Event::Other => {
+            runner = slot.event_runner()?;
+            let mut params = of_event(&invocation.event, &function.event_script, &lambda);
+            run_by(&runner, &mut params);
+            (
+                params,
+                &invocation.event[..],
+                Reply::new(function, context, None),
+            )
+        }
     };
     let request = encode(&params)?;
 

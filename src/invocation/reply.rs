@@ -5,12 +5,16 @@ use bytes::{Bytes, BytesMut};
 use super::{Ended, Function};
 use crate::cgi::head::{Head, InvalidHead, Parser};
 use crate::event::answer::Answer;
+use crate::event::outcome::{NoDocument, Output};
 use crate::event::{Dialect, limits, stream};
 use crate::failure::Failure;
 use crate::fastcgi::record::Part;
 use crate::log::{Context, Level};
 use crate::runtime_api::delivery::{Delivery, HungUp};
 use crate::slot::Slot;
+
+/// The header that `php/functions.php` sends first.
+const BEGUN: &str = "php-fpm-lambda";
 
 /// The answer to one request, as far as it is there.
 pub(super) struct Reply<'f> {
@@ -26,6 +30,8 @@ pub(super) struct Reply<'f> {
 
 /// Where the body goes.
 enum Content {
+    /// Into what is read when it is whole: the event is no HTTP request, or the head has not come yet.
+    Output(Output),
     /// Into the document that is posted at the end.
     Buffered(Answer),
     /// To Lambda at once; what is not on its way yet.
@@ -45,7 +51,9 @@ impl<'f> Reply<'f> {
             parser: Parser::default(),
             head: None,
             invalid: None,
-            content: Content::Buffered(Answer::verbatim()),
+            content: Content::Output(Output::new(
+                context.request_id.as_deref().unwrap_or_default(),
+            )),
         }
     }
 
@@ -127,6 +135,34 @@ impl<'f> Reply<'f> {
             || (self.http.is_none() && head.status >= 500)
     }
 
+    /// Of an event that is no HTTP request.
+    fn document(&self, head: &Head, output: Output) -> Result<Vec<u8>, Failure> {
+        // php-fpm's own answer where it cannot open a script
+        if matches!(head.status, 403 | 404) && !head.headers.iter().any(|header| header.is(BEGUN)) {
+            let how = "PHP could not open it; if open_basedir is set, add /tmp to it";
+            return Err(Failure::EventRunnerUnavailable(how.to_owned()));
+        }
+        let outcome = output.finish();
+        let log = |text: &[u8]| {
+            let lines = text.trim_ascii_end().split(|&byte| byte == b'\n');
+            lines.for_each(|line| self.function.log.php(self.context, line));
+        };
+        outcome.printed.iter().for_each(|text| log(text));
+        match outcome.document {
+            Ok(document) if outcome.is_printed && self.fails(head) => {
+                // nobody would see the page
+                if !document.is_empty() {
+                    log(&document);
+                }
+                Err(Failure::HttpStatus(head.status))
+            }
+            Ok(document) => Ok(document),
+            Err(NoDocument::TooLarge(too_large)) => Err(Failure::ResponseTooLarge(too_large)),
+            Err(NoDocument::Error(error)) => Err(Failure::Script(error)),
+            Err(NoDocument::NoResult) => Err(Failure::NoResult),
+        }
+    }
+
     fn warn(&self, warnings: Vec<String>) {
         for warning in warnings {
             let log = &self.function.log;
@@ -147,17 +183,20 @@ impl<'f> Reply<'f> {
             };
             return Err(Failure::InvalidHeaders(what.to_owned()));
         };
+        if let Content::Output(output) = &mut self.content {
+            let output = std::mem::replace(output, Output::new(""));
+            return self.document(&head, output);
+        }
         if let Content::Buffered(answer) = &self.content {
             if self.fails(&head) {
                 return Err(Failure::HttpStatus(head.status));
             }
-            if let Some((dialect, len)) = answer.dialect() {
-                self.warn(limits::warnings(dialect, &head, len));
-            }
+            let (dialect, len) = answer.dialect();
+            self.warn(limits::warnings(dialect, &head, len));
         }
         match self.content {
             Content::Buffered(answer) => answer.finish().map_err(Failure::ResponseTooLarge),
-            Content::Streamed { .. } => Ok(Vec::new()),
+            Content::Output(_) | Content::Streamed { .. } => Ok(Vec::new()),
         }
     }
 }
@@ -165,6 +204,7 @@ impl<'f> Reply<'f> {
 impl Content {
     fn push(&mut self, bytes: &[u8]) {
         match self {
+            Content::Output(output) => output.push(bytes),
             Content::Buffered(answer) => answer.push(bytes),
             Content::Streamed { unsent, has_body } => {
                 if *has_body {

@@ -10,6 +10,7 @@ mod configuration;
 mod deadlines;
 mod differential;
 mod emulator;
+mod functions;
 mod init;
 mod lambda;
 mod local;
