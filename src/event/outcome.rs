@@ -180,9 +180,10 @@ impl Piece {
 
     /// For the log.
     fn text(mut self) -> Vec<u8> {
-        if self.dropped > 0 {
+        let more = self.dropped + self.bytes.len().saturating_sub(LIMIT);
+        if more > 0 {
             self.bytes.truncate(LIMIT);
-            let more = format!("\n[{} bytes more]", self.dropped);
+            let more = format!("\n[{more} bytes more]");
             self.bytes.extend_from_slice(more.as_bytes());
         }
         self.bytes

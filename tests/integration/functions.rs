@@ -1,7 +1,7 @@
 //! Events that are no HTTP requests: scripts that print, handlers that return, and how each of them fails.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -95,7 +95,6 @@ $fail = [
     'time' => function () { set_time_limit(1); while (true); },
     'parse' => function () { file_put_contents($f = sys_get_temp_dir() . '/bad.php', '<?php function ('); require $f; },
     'compile' => function () { file_put_contents($f = sys_get_temp_dir() . '/bad.php', '<?php function strlen() {}'); require $f; },
-    'missing' => fn () => require '/nowhere.php',
     'user' => fn () => @trigger_error('my own', E_USER_ERROR),
     'anonymous' => fn () => throw new class('nameless') extends DomainException {},
     'abstract' => fn () => new FilterIterator(),
@@ -139,12 +138,6 @@ return function ($event) use ($fail) { ($fail[$event] ?? fn () => 'fine')(); ret
             "Function.FatalError",
             "Function.FatalError",
             "Cannot redeclare function strlen()",
-        ),
-        (
-            "missing",
-            "Function.FatalError",
-            "Function.FatalError",
-            "Failed opening required '/nowhere.php'",
         ),
         (
             "user",
@@ -626,6 +619,114 @@ fn printed_lines_are_objects_where_the_log_is_json() {
     );
 }
 
+// --- events of each source ---
+
+/// The cases of `tests/cases/event`: name and folder.
+fn cases() -> Vec<(String, PathBuf)> {
+    let folders = crate::mapping::folders().into_iter();
+    let of_events = folders.filter(|folder| {
+        folder
+            .parent()
+            .is_some_and(|parent| parent.ends_with("event"))
+    });
+    let named = of_events.map(|folder| {
+        (
+            folder.file_name().unwrap().to_string_lossy().into_owned(),
+            folder,
+        )
+    });
+    named.collect()
+}
+
+fn invoke_case(lambda: &mut Lambda, folder: &Path) -> Call {
+    let mut event = lambda.event(fs::read(folder.join("event.json")).unwrap());
+    let context = fs::read(folder.join("context.json")).unwrap_or(b"{}".to_vec());
+    let context: Value = serde_json::from_slice(&context).unwrap();
+    for (member, header) in [
+        ("clientContext", "lambda-runtime-client-context"),
+        ("identity", "lambda-runtime-cognito-identity"),
+        ("tenantId", "lambda-runtime-aws-tenant-id"),
+    ] {
+        if let Some(text) = context[member].as_str() {
+            event.headers.push((header, text.to_owned()));
+        }
+    }
+    lambda.invoke_event(event)
+}
+
+#[test]
+fn an_event_of_each_source_arrives_whole() {
+    let mut printing = Function::new("<?php echo file_get_contents('php://input');").start();
+    let any = "<?php return fn (stdClass|array|string|int|float|bool|null $event) => $event;";
+    let mut returning = Function::new(any).start();
+    for (name, folder) in cases() {
+        let event = fs::read(folder.join("event.json")).unwrap();
+        assert!(invoke_case(&mut printing, &folder).body == event, "{name}");
+        let event: Value = serde_json::from_slice(&event).unwrap();
+        let call = invoke_case(&mut returning, &folder);
+        assert_eq!(
+            (call.json(), call.path.ends_with("/response")),
+            (event, true),
+            "{name}"
+        );
+    }
+}
+
+#[test]
+fn a_handler_for_each_source_answers_as_its_folder_says() {
+    let mut tried = Vec::new();
+    for (name, folder) in cases() {
+        let Ok(script) = fs::read_to_string(folder.join("function.php")) else {
+            continue;
+        };
+        let expected = fs::read(folder.join("result.json")).unwrap();
+        let expected: Value = serde_json::from_slice(&expected).unwrap();
+        let mut lambda = Function::new(&script).start();
+        let call = invoke_case(&mut lambda, &folder);
+        assert!(call.path.ends_with("/response"), "{name}: {}", call.text());
+        assert_eq!(call.json(), expected, "{name}");
+        tried.push(name);
+    }
+    for source in [
+        "sqs",
+        "sqs-fifo",
+        "sns",
+        "s3",
+        "eventbridge",
+        "eventbridge-schedule",
+        "kinesis",
+        "dynamodb",
+        "cognito-pre-sign-up",
+        "websocket-connect",
+        "websocket-message",
+        "direct-empty-object",
+        "direct-list",
+        "direct-string",
+        "direct-number",
+        "direct-true",
+        "direct-null",
+    ] {
+        assert!(
+            tried.iter().any(|name| name == source),
+            "{source} has no function.php"
+        );
+    }
+}
+
+#[test]
+fn a_record_that_fails_is_in_the_log_with_its_reason() {
+    let folder = cases()
+        .into_iter()
+        .find(|(name, _)| name == "sqs")
+        .unwrap()
+        .1;
+    let script = fs::read_to_string(folder.join("function.php")).unwrap();
+    let mut lambda = Function::new(&script).start();
+    let log = invoke_case(&mut lambda, &folder).log;
+    let words = "The record 059f36b4-87a3-44ab-83d2-661975830a7d failed: RuntimeException: not Test message. in ";
+    assert!(log.contains(words), "{log}");
+}
+
 // --- handlers ---
 
 #[test]
@@ -905,4 +1006,175 @@ return fn ($event) => ['empty' => new stdClass(), 'list' => [], 'gap' => [1 => '
         r#"{{"empty":{{}},"list":[],"gap":{{"1":"a"}},"money":{{"eur":2.5}},"point":{{"x":1.0,"at":null}},"suit":"H","url":"https://example.com/ü","deep":{deep}}}"#
     );
     assert_eq!(answer(&mut lambda, "1"), expected);
+}
+
+// --- functions written for Bref, with stand-ins of its classes ---
+
+/// As that package's own, with nothing but what a function sees of them.
+fn bref(function: Function) -> Function {
+    function
+        .file(
+            "vendor/autoload.php",
+            r#"<?php spl_autoload_register(function ($class) {
+                is_file($file = __DIR__ . '/' . strtr($class, '\\', '/') . '.php') && require $file;
+            });"#,
+        )
+        .file(
+            "vendor/Bref/Context/Context.php",
+            r#"<?php namespace Bref\Context;
+            final class Context implements \JsonSerializable {
+                public function __construct(private string $awsRequestId, private int $deadlineMs, private string $invokedFunctionArn, private string $traceId) {}
+                public function getAwsRequestId(): string { return $this->awsRequestId; }
+                public function getRemainingTimeInMillis(): int { return $this->deadlineMs - (int) (microtime(true) * 1000); }
+                public function getInvokedFunctionArn(): string { return $this->invokedFunctionArn; }
+                public function getTraceId(): string { return $this->traceId; }
+                public function jsonSerialize(): array { return get_object_vars($this); }
+            }"#,
+        )
+        .file(
+            "vendor/Bref/Event/Handler.php",
+            "<?php namespace Bref\\Event; use Bref\\Context\\Context; interface Handler { public function handle(mixed $event, Context $context); }",
+        )
+        .file(
+            "vendor/Bref/Event/Sqs/SqsHandler.php",
+            r#"<?php namespace Bref\Event\Sqs;
+            use Bref\Context\Context;
+            abstract class SqsHandler implements \Bref\Event\Handler {
+                private array $failed = [];
+                abstract public function handleSqs(array $records, Context $context): void;
+                public function handle($event, Context $context): array {
+                    $this->handleSqs($event['Records'], $context);
+                    return $this->failed === [] ? [] : ['batchItemFailures' => array_map(fn ($record) => ['itemIdentifier' => $record['messageId']], $this->failed)];
+                }
+                final protected function markAsFailed(array $record): void { $this->failed[] = $record; }
+            }"#,
+        )
+}
+
+#[test]
+fn closures_and_handlers_written_for_bref_run_unchanged() {
+    let says = "[$context::class, $context->getAwsRequestId(), $context->getInvokedFunctionArn(), $context->getTraceId(), \
+        $context->getRemainingTimeInMillis() > 50000, $event]";
+    let ours = "PhpFpmLambda\\Context";
+    let theirs = "Bref\\Context\\Context";
+    for (script, class) in [
+        (
+            format!(
+                "<?php require __DIR__ . '/vendor/autoload.php'; return function ($event, $context) {{ return {says}; }};"
+            ),
+            ours,
+        ),
+        (
+            format!(
+                "<?php return function ($event, Bref\\Context\\Context $context) {{ return {says}; }};"
+            ),
+            theirs,
+        ),
+        (
+            format!(
+                "<?php return fn (array $event, ?\\Bref\\Context\\Context $context = null) => {says};"
+            ),
+            theirs,
+        ),
+        (
+            format!(
+                "<?php use Bref\\Context\\Context; class H implements Bref\\Event\\Handler {{ \
+            public function handle(mixed $event, Context $context) {{ return {says}; }} }} return new H();"
+            ),
+            theirs,
+        ),
+        (
+            format!(
+                "<?php use Bref\\Context\\Context; class H {{ \
+            public function __invoke(mixed $event, Context|string $context) {{ return {says}; }} }} return new H();"
+            ),
+            theirs,
+        ),
+    ] {
+        let mut lambda = bref(Function::new(&script)).start();
+        let mut event = lambda.event("{\"a\":1}");
+        event.headers = vec![
+            (
+                "lambda-runtime-invoked-function-arn",
+                "arn:aws:lambda:x:1:function:f".into(),
+            ),
+            ("lambda-runtime-trace-id", "Root=1-a".into()),
+        ];
+        let answered = lambda.invoke_event(event).json();
+        assert_eq!(
+            answered,
+            json!([class, "request-1", "arn:aws:lambda:x:1:function:f", "Root=1-a", true, {"a": 1}]),
+            "{script}"
+        );
+        // without an ARN and a trace
+        let answered = lambda.invoke("1");
+        assert!(
+            script.contains("array $event") || answered.json()[0] == class,
+            "{}",
+            answered.text()
+        );
+    }
+}
+
+#[test]
+fn a_queues_handler_written_for_bref_reports_what_has_failed() {
+    let script = r#"<?php
+class Worker extends Bref\Event\Sqs\SqsHandler {
+    public function handleSqs(array $records, Bref\Context\Context $context): void {
+        foreach ($records as $record) {
+            fwrite(STDERR, "at {$record['messageId']}\n");
+            echo "printed of {$record['messageId']}\n";
+            if ($record['body'] === 'bad') $this->markAsFailed($record);
+        }
+    }
+}
+return new Worker();
+"#;
+    let mut lambda = bref(Function::new(script)).start();
+    let event = r#"{"Records":[{"messageId":"a","body":"good"},{"messageId":"b","body":"bad"}]}"#;
+    let call = lambda.invoke(event);
+    assert_eq!(
+        call.json(),
+        json!({"batchItemFailures": [{"itemIdentifier": "b"}]})
+    );
+    for words in ["at a\n", "printed of a\n", "at b\n", "printed of b\n"] {
+        assert!(call.log.contains(words), "{}", call.log);
+    }
+    let call = lambda.invoke(r#"{"Records":[]}"#);
+    assert_eq!(call.text(), "[]");
+}
+
+#[test]
+fn a_context_of_another_shape_is_not_guessed() {
+    let script = "<?php class Context { function __construct(public string $requestId, public Database $database) {} } \
+        return fn ($event, Context $context) => 1;";
+    let (_, body) = error(&Function::new(script).start().invoke("1"));
+    assert_eq!(body["errorType"], "TypeError");
+    assert!(
+        body["errorMessage"]
+            .as_str()
+            .unwrap()
+            .contains("must be of type Context, PhpFpmLambda\\Context given")
+    );
+    let script = "<?php class Context { public $more = 2; function __construct(public string $requestId, public int $timeout = 3) {} } \
+        return fn ($event, Context $context) => $context;";
+    let mut lambda = Function::new(script).start();
+    assert_eq!(
+        answer(&mut lambda, "1"),
+        "{\"more\":2,\"requestId\":\"request-1\",\"timeout\":3}"
+    );
+}
+
+#[test]
+fn a_psr_15_handler_is_refused_with_advice() {
+    let script = r#"<?php
+namespace Psr\Http\Server { interface RequestHandlerInterface { public function handle($request); } }
+namespace { return new class implements Psr\Http\Server\RequestHandlerInterface { public function handle($request) {} }; }
+"#;
+    let call = Function::new(script).start().invoke("{}");
+    assert_eq!(call.error_type(), "Function.InvalidResult");
+    assert!(
+        call.error_message().contains("PSR-15")
+            && call.error_message().contains("PHP_LAMBDA_EVENT_HANDLER")
+    );
 }

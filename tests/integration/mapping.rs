@@ -30,17 +30,19 @@ const DIALECTS: [&str; 6] = [
     "rest",
 ];
 
-const FILES: [&str; 10] = [
+const FILES: [&str; 12] = [
     "answer",
     "answer.json",
     "base-path",
     "body",
     "context.json",
     "event.json",
+    "function.php",
     "handler",
     "output",
     "output.base64",
     "params",
+    "result.json",
 ];
 
 /// The variables that a case need not name. Where it does, its own line holds.
@@ -267,6 +269,19 @@ impl Case {
         if output.is_some() != answer.is_some() {
             return Err("output and answer come together".into());
         }
+        // `functions.rs` runs it
+        match (
+            take("function.php"),
+            take("result.json"),
+            dialect == "event",
+        ) {
+            (None, None, _) | (Some(_), Some(_), true) => {}
+            _ => {
+                return Err(
+                    "function.php and result.json come together, in an event's case".into(),
+                );
+            }
+        }
         let body = take("body");
         if body.is_some() && dialect == "event" {
             return Err("the body is event.json itself".into());
@@ -408,7 +423,7 @@ fn answer(http: Option<(Dialect, bool)>, pieces: &[&[u8]]) -> Result<Vec<u8>, St
 }
 
 /// `tests/cases/<dialect>/<case>`; nothing else may be there, and no dialect without a case.
-fn folders() -> Vec<PathBuf> {
+pub fn folders() -> Vec<PathBuf> {
     let dialects = entries(Path::new(CASES));
     let dialects = dialects
         .iter()
