@@ -276,7 +276,7 @@ final class Json
             return json_decode($json, !$withObjects, self::DEPTH, JSON_THROW_ON_ERROR | JSON_BIGINT_AS_STRING);
         } catch (\JsonException $reason) {
             $words = $reason->getCode() === JSON_ERROR_SYNTAX
-                ? 'it is nested too deep, and json_decode() takes about 3,300 levels' : $reason->getMessage();
+                ? 'it is nested too deep, and json_decode() takes 1,600 levels of objects or 4,900 of lists' : $reason->getMessage();
             throw new InvalidEvent("PHP cannot decode the event: $words. "
                 . 'Let the script read php://input, which is the event byte for byte, and print its answer.', 0, $reason);
         }
@@ -325,7 +325,9 @@ final class Json
         }
         if ($value instanceof \JsonSerializable) {
             $inner = $value->jsonSerialize();
-            return is_object($inner) && $inner::class === $value::class ? null : self::search($inner, $place);
+            if ($inner !== $value) {
+                return self::search($inner, $place);
+            }
         }
         if (!is_array($value) && !is_object($value)) {
             return is_scalar($value) || $value === null ? null : $place;
