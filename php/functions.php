@@ -418,9 +418,9 @@ final class Invocation
             fwrite($log, $printed);
             return '';
         }, 1);
-        // what a command line has
-        defined('STDOUT') || define('STDOUT', $log);
-        defined('STDERR') || define('STDERR', $log);
+        // what a command line has; functions that were written for one may close them
+        defined('STDOUT') || define('STDOUT', fopen('php://stderr', 'w'));
+        defined('STDERR') || define('STDERR', fopen('php://stderr', 'w'));
 
         self::$calls = true;
         $event = Json::decode(file_get_contents('php://input'), $handler->wantsObjects());

@@ -30,7 +30,9 @@ pub(super) struct Reply<'f> {
 
 /// Where the body goes.
 enum Content {
-    /// Into what is read when it is whole: the event is no HTTP request, or the head has not come yet.
+    /// Nowhere: the head of an HTTP answer has not come yet.
+    Headless,
+    /// Into what is read when it is whole: the event is no HTTP request.
     Output(Output),
     /// Into the document that is posted at the end.
     Buffered(Answer),
@@ -51,9 +53,13 @@ impl<'f> Reply<'f> {
             parser: Parser::default(),
             head: None,
             invalid: None,
-            content: Content::Output(Output::new(
-                context.request_id.as_deref().unwrap_or_default(),
-            )),
+            content: match http {
+                Some(_) => Content::Headless,
+                None => {
+                    let id = context.request_id.as_deref().unwrap_or_default();
+                    Content::Output(Output::new(id))
+                }
+            },
         }
     }
 
@@ -137,11 +143,6 @@ impl<'f> Reply<'f> {
 
     /// Of an event that is no HTTP request.
     fn document(&self, head: &Head, output: Output) -> Result<Vec<u8>, Failure> {
-        // php-fpm's own answer where it cannot open a script
-        if matches!(head.status, 403 | 404) && !head.headers.iter().any(|header| header.is(BEGUN)) {
-            let how = "PHP could not open it; if open_basedir is set, add /tmp to it";
-            return Err(Failure::EventRunnerUnavailable(how.to_owned()));
-        }
         let outcome = output.finish();
         let log = |text: &[u8]| {
             let lines = text.trim_ascii_end().split(|&byte| byte == b'\n');
@@ -149,6 +150,10 @@ impl<'f> Reply<'f> {
         };
         outcome.printed.iter().for_each(|text| log(text));
         match outcome.document {
+            Ok(document) if outcome.is_printed && is_not_opened(head, &document) => {
+                let how = "PHP could not open it; if open_basedir is set, add /tmp to it";
+                Err(Failure::EventRunnerUnavailable(how.to_owned()))
+            }
             Ok(document) if outcome.is_printed && self.fails(head) => {
                 // nobody would see the page
                 if !document.is_empty() {
@@ -183,27 +188,35 @@ impl<'f> Reply<'f> {
             };
             return Err(Failure::InvalidHeaders(what.to_owned()));
         };
-        if let Content::Output(output) = &mut self.content {
-            let output = std::mem::replace(output, Output::new(""));
-            return self.document(&head, output);
-        }
-        if let Content::Buffered(answer) = &self.content {
-            if self.fails(&head) {
-                return Err(Failure::HttpStatus(head.status));
+        match std::mem::replace(&mut self.content, Content::Headless) {
+            Content::Output(output) => self.document(&head, output),
+            Content::Buffered(_) if self.fails(&head) => Err(Failure::HttpStatus(head.status)),
+            Content::Buffered(answer) => {
+                let (dialect, len) = answer.dialect();
+                self.warn(limits::warnings(dialect, &head, len));
+                answer.finish().map_err(Failure::ResponseTooLarge)
             }
-            let (dialect, len) = answer.dialect();
-            self.warn(limits::warnings(dialect, &head, len));
-        }
-        match self.content {
-            Content::Buffered(answer) => answer.finish().map_err(Failure::ResponseTooLarge),
-            Content::Output(_) | Content::Streamed { .. } => Ok(Vec::new()),
+            Content::Headless | Content::Streamed { .. } => Ok(Vec::new()),
         }
     }
+}
+
+/// Whether this is what php-fpm itself answers where it cannot open a script.
+fn is_not_opened(head: &Head, page: &[u8]) -> bool {
+    const PAGES: [&[u8]; 3] = [
+        b"Access denied.\n",
+        b"File not found.\n",
+        b"No input file specified.\n",
+    ];
+    let is_own = PAGES.contains(&page);
+    let has_begun = || head.headers.iter().any(|header| header.is(BEGUN));
+    matches!(head.status, 403 | 404) && is_own && !has_begun()
 }
 
 impl Content {
     fn push(&mut self, bytes: &[u8]) {
         match self {
+            Content::Headless => {}
             Content::Output(output) => output.push(bytes),
             Content::Buffered(answer) => answer.push(bytes),
             Content::Streamed { unsent, has_body } => {
