@@ -12,6 +12,7 @@
 //!        → fastcgi      records to php-fpm and back, one piece at a time
 //!        → fpm          php-fpm itself: started, watched, read, killed
 //!     → cgi::head    PHP's header block → status and headers
+//!     → event::outcome  of an event that is no HTTP request: what was printed, a handler's result, or an error
 //!     → event::answer  status, headers, body → the dialect's document; event::stream: what a streamed answer begins with
 //!  → runtime_api   POST /response, at once or piece by piece, or /error with a failure
 //! ```
