@@ -269,7 +269,7 @@ impl Case {
         if output.is_some() != answer.is_some() {
             return Err("output and answer come together".into());
         }
-        // `functions.rs` runs it
+        // `functions_sources.rs` runs it
         match (
             take("function.php"),
             take("result.json"),
