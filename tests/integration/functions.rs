@@ -88,6 +88,7 @@ if (!in_array($how = file_get_contents('php://input'), ['"print"', '"handler"'],
 function recurse() { return recurse() . 'x'; }
 $fail = [
     'memory' => fn () => str_repeat('x', 1 << 30),
+    'exhausted' => function () { $all = []; while (true) { $all[] = [1, 2, 3]; } },
     'undefined' => fn () => nope(),
     'type' => fn () => strlen([]),
     'time' => function () { set_time_limit(1); while (true); },
@@ -108,6 +109,12 @@ return function ($event) use ($fail) { ($fail[$event] ?? fn () => 'fine')(); ret
     for (how, header, class, words) in [
         (
             "memory",
+            "Function.FatalError",
+            "Function.FatalError",
+            "Allowed memory size of 83886080 bytes exhausted",
+        ),
+        (
+            "exhausted",
             "Function.FatalError",
             "Function.FatalError",
             "Allowed memory size of 83886080 bytes exhausted",

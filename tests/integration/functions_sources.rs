@@ -83,6 +83,7 @@ fn a_handler_for_each_source_answers_as_its_folder_says() {
         "kinesis",
         "dynamodb",
         "cognito-pre-sign-up",
+        "authorizer-token",
         "websocket-connect",
         "websocket-message",
         "direct-empty-object",
