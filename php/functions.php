@@ -452,8 +452,6 @@ final class Invocation
         if (self::$isOver) {
             return;
         }
-        // there may be none left
-        ini_set('memory_limit', '-1');
         $last = error_get_last();
         if ($last !== null && ($last['type'] & self::FATAL) !== 0) {
             $trace = isset($last['trace']) ? self::lines($last['trace']) : [];

@@ -85,10 +85,10 @@ if (!in_array($how = file_get_contents('php://input'), ['"print"', '"handler"'],
     echo 'a part of an answer';
     flush();
 }
-function recurse() { return recurse() . 'x'; }
+class Hog { public static $all; }
 $fail = [
     'memory' => fn () => str_repeat('x', 1 << 30),
-    'exhausted' => function () { $all = []; while (true) { $all[] = [1, 2, 3]; } },
+    'exhausted' => function () { Hog::$all = array_fill(0, 1 << 20, null); for ($i = 0; true; $i++) { Hog::$all[$i] = [$i, mt_rand()]; } },
     'undefined' => fn () => nope(),
     'type' => fn () => strlen([]),
     'time' => function () { set_time_limit(1); while (true); },
