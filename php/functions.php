@@ -411,7 +411,8 @@ final class Invocation
             self::$isOver = true;
             return;
         }
-        self::mark('handler');
+        // should the request end without a result; the handler may send headers of its own, which nobody reads, as on a command line
+        headers_sent() ? self::mark('handler') : header('Php-Fpm-Lambda: handler');
         $log = fopen('php://stderr', 'w');
         // at once, in its place between the other lines, and before a time-out
         ob_start(static function (string $printed) use ($log): string {

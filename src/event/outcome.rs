@@ -8,7 +8,8 @@
 //! printed by the script MARK error Function.Exception\n JSON MARK end\n printed later
 //! ```
 //!
-//! Marks and no headers, as a script may have sent its headers long before it fails.
+//! Marks and no headers, as a script may have sent its headers long before it fails. The first mark is missing where no headers were
+//! sent yet: it would send them, and the handler's own would be a warning.
 
 use memchr::memmem;
 use serde::{Deserialize, Serialize};

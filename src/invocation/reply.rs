@@ -13,7 +13,7 @@ use crate::log::{Context, Level};
 use crate::runtime_api::delivery::{Delivery, HungUp};
 use crate::slot::Slot;
 
-/// The header that `php/functions.php` sends first.
+/// The header that `php/functions.php` sends first: `event`, or `handler` when it has called one.
 const BEGUN: &str = "php-fpm-lambda";
 
 /// The answer to one request, as far as it is there.
@@ -145,8 +145,11 @@ impl<'f> Reply<'f> {
     fn document(&self, head: &Head, output: Output) -> Result<Vec<u8>, Failure> {
         let outcome = output.finish();
         let log = |text: &[u8]| {
-            let lines = text.trim_ascii_end().split(|&byte| byte == b'\n');
-            lines.for_each(|line| self.function.log.php(self.context, line));
+            let text = text.trim_ascii_end();
+            let lines = text.split(|&byte| byte == b'\n');
+            if !text.is_empty() {
+                lines.for_each(|line| self.function.log.php(self.context, line));
+            }
         };
         outcome.printed.iter().for_each(|text| log(text));
         match outcome.document {
@@ -154,11 +157,13 @@ impl<'f> Reply<'f> {
                 let how = "PHP could not open it; if open_basedir is set, add /tmp to it";
                 Err(Failure::EventRunnerUnavailable(how.to_owned()))
             }
+            Ok(document) if outcome.is_printed && begun(head) == Some("handler") => {
+                log(&document);
+                Err(Failure::NoResult)
+            }
             Ok(document) if outcome.is_printed && self.fails(head) => {
                 // nobody would see the page
-                if !document.is_empty() {
-                    log(&document);
-                }
+                log(&document);
                 Err(Failure::HttpStatus(head.status))
             }
             Ok(document) => Ok(document),
@@ -209,8 +214,12 @@ fn is_not_opened(head: &Head, page: &[u8]) -> bool {
         b"No input file specified.\n",
     ];
     let is_own = PAGES.contains(&page);
-    let has_begun = || head.headers.iter().any(|header| header.is(BEGUN));
-    matches!(head.status, 403 | 404) && is_own && !has_begun()
+    matches!(head.status, 403 | 404) && is_own && begun(head).is_none()
+}
+
+fn begun(head: &Head) -> Option<&str> {
+    let header = head.headers.iter().find(|header| header.is(BEGUN));
+    header.map(|header| &*header.value)
 }
 
 impl Content {

@@ -382,11 +382,28 @@ return function ($event) { throw new Exception($event); };
 
 #[test]
 fn a_handler_that_ends_the_request_itself_is_an_error() {
-    let script = "<?php return function ($event) { fastcgi_finish_request(); return $event; };";
+    let script = r#"<?php
+if (file_get_contents('php://input') === '1') { echo "loaded\n"; flush(); }
+return function ($event) { echo "at work\n"; fastcgi_finish_request(); return $event; };
+"#;
     let mut lambda = Function::new(script).start();
-    let call = lambda.invoke("1");
-    assert_eq!(call.error_type(), "Function.NoResult");
-    assert!(call.error_message().contains("fastcgi_finish_request()"));
+    for (event, is_loud) in [("1", true), ("2", false)] {
+        let call = lambda.invoke(event);
+        assert_eq!(call.error_type(), "Function.NoResult");
+        assert!(call.error_message().contains("fastcgi_finish_request()"));
+        assert!(call.log.contains("at work\n"), "{}", call.log);
+        assert!(!is_loud || call.log.contains("loaded\n"), "{}", call.log);
+    }
+}
+
+#[test]
+fn a_handler_may_send_headers_as_on_a_command_line() {
+    let script = r#"<?php
+set_error_handler(function ($level, $words) { throw new ErrorException($words); });
+return function ($event) { echo "printed\n"; header('X-A: b'); setcookie('a', 'b'); session_start(); return headers_sent(); };
+"#;
+    let call = Function::new(script).start().invoke("1");
+    assert_eq!(call.text(), "false", "{}", call.log);
 }
 
 #[test]
