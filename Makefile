@@ -11,7 +11,7 @@ in_test = IMAGE=php-fpm-lambda-test:$(PHP) layer-build/in-toolchain
 ARCH = $(subst aarch64,arm64,$(shell uname -m))
 
 .PHONY: help serve layer image prime publish test test-php test-all check bench fmt clean
-.PHONY: image-base image-toolchain image-test image-layers image-aws image-publish image-browser image-snapshot
+.PHONY: image-base image-toolchain image-test image-layers image-aws image-publish image-browser image-snapshot image-phpunit
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1  \t/p' $(MAKEFILE_LIST)
@@ -42,9 +42,10 @@ publish: image-aws ## publish the layers of dist/ to REGIONS (names, or all), wi
 	    NAME='$(NAME)' DRY_RUN='$(DRY_RUN)' layer-build/publish
 
 # twice the integration tests: with the layer's php-fpm, and in the other image with Debian's
-test: image-test layer ## run every test
+test: image-test image-phpunit layer ## run every test
 	$(in_test) cargo test --locked
 	$(in_toolchain) cargo test --locked --test integration
+	IMAGE=php-fpm-lambda-phpunit layer-build/in-toolchain phpunit --configuration tests/phpunit
 	$(in_test) env PHP=/opt/bin/php PHP_FPM=/opt/bin/php-fpm PRIME_OPCACHE=/opt/bin/prime-opcache tests/prime.sh
 	PHP=$(PHP) tests/layer.sh
 	PHP=$(PHP) tests/serve.sh
@@ -107,6 +108,10 @@ image-publish: image-aws
 # CRIU, which takes the snapshot of tests/snapshot.sh
 image-snapshot: image-toolchain
 	docker build --tag php-fpm-lambda-snapshot tests/snapshot
+
+# PHPUnit, which runs tests/phpunit
+image-phpunit: image-toolchain
+	docker build --tag php-fpm-lambda-phpunit tests/phpunit
 
 # Chromium, which tests/browser.sh alone needs
 image-browser: image-base

@@ -7,6 +7,7 @@ use std::time::Duration;
 use crate::config;
 use crate::event::NotJson;
 use crate::event::answer::TooLarge;
+use crate::event::outcome::ScriptError;
 
 /// Why an invocation has no answer, or why the function cannot start.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -53,6 +54,12 @@ pub enum Failure {
     CommandFailed(CommandFailure),
     /// An HTTP status that the configuration, or the kind of event, makes a failure.
     HttpStatus(u16),
+    /// The script for an event that is no HTTP request failed, and has said how.
+    Script(ScriptError),
+    /// Its handler was called, and the request ended before there was a result.
+    NoResult,
+    /// The file of ours that runs it cannot be written or read; why.
+    EventRunnerUnavailable(String),
 }
 
 /// A command that did not succeed.
@@ -93,6 +100,9 @@ impl Failure {
             Failure::InvalidCommand(_) => "Runtime.InvalidCommand",
             Failure::CommandFailed(_) => "Function.CommandFailed",
             Failure::HttpStatus(_) => "Function.HttpStatus",
+            Failure::Script(error) => error.error_type,
+            Failure::NoResult => "Function.NoResult",
+            Failure::EventRunnerUnavailable(_) => "Runtime.EventRunnerUnavailable",
         }
     }
 
@@ -106,9 +116,14 @@ impl Failure {
         }
     }
 
-    /// The body of `/error` and `/init/error`: `{"errorType":…,"errorMessage":…,"stackTrace":[]}`; that of a failed command
-    /// has `exitCode` and `output` as well.
+    /// The body of `/error` and `/init/error`: `{"errorType":…,"errorMessage":…,"stackTrace":[]}`.
+    ///
+    /// That of a failed command has `exitCode` and `output` as well. An uncaught exception has its class as `errorType`, and
+    /// `previous` where there are such.
     pub fn to_json(&self) -> Vec<u8> {
+        if let Failure::Script(error) = self {
+            return error.to_json();
+        }
         let mut json = serde_json::json!({
             "errorType": self.error_type(),
             "errorMessage": self.to_string(),
@@ -182,6 +197,13 @@ impl std::fmt::Display for Failure {
                 }
             }
             Failure::HttpStatus(status) => write!(f, "The script answered with the HTTP status {status}; its log says why."),
+            Failure::Script(error) => error.fmt(f),
+            Failure::NoResult => f.write_str(
+                "The request ended before the handler had returned. A handler cannot call fastcgi_finish_request().",
+            ),
+            Failure::EventRunnerUnavailable(why) => {
+                write!(f, "The runtime's own PHP file for events that are no HTTP requests cannot be used: {why}.")
+            }
         }
     }
 }

@@ -14,6 +14,7 @@
 //!        → fpm          php-fpm itself: started, watched, read, killed
 //!     → console      or, where the event asks for a command, PHP's command line in a process of its own
 //!     → cgi::head    PHP's header block → status and headers
+//!     → event::outcome  of an event that is no HTTP request: what was printed, a handler's result, or an error
 //!     → event::answer  status, headers, body → the dialect's document; event::stream: what a streamed answer begins with
 //!  → runtime_api   POST /response, at once or piece by piece, or /error with a failure
 //! ```

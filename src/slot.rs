@@ -158,6 +158,12 @@ impl Slot {
         self.connection.as_mut().expect("ready() connected it")
     }
 
+    /// The path of the PHP file that runs the script of an event that is no HTTP request.
+    pub fn event_runner(&self) -> Result<String, Failure> {
+        let runner = self.fpm.event_runner();
+        runner.map_err(|error| Failure::EventRunnerUnavailable(error.to_string()))
+    }
+
     /// Gives the connection up: the next [`Slot::ready`] makes a new one.
     pub fn disconnect(&mut self) {
         self.connection = None;

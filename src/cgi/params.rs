@@ -180,6 +180,16 @@ pub fn of_event<'a>(event: &[u8], script: &'a Script, context: &LambdaContext<'a
     params
 }
 
+/// Has php-fpm run `runner` in the place of the script, which stands in DOCUMENT_ROOT and SCRIPT_NAME all the same.
+pub fn run_by<'a>(runner: &'a str, params: &mut Params<'a>) {
+    let filename = params
+        .iter_mut()
+        .find(|(name, _)| &**name == b"SCRIPT_FILENAME");
+    if let Some((_, filename)) = filename {
+        *filename = Cow::Borrowed(runner.as_bytes());
+    }
+}
+
 /// What does not depend on the request.
 fn common<'a>(script: &'a Script, context: &LambdaContext<'a>) -> Params<'a> {
     const SOFTWARE: &str = concat!(
@@ -356,6 +366,23 @@ mod tests {
             "/var/task"
         );
         assert_eq!(Script::new("/", "index.php", None).filename, "/index.php");
+    }
+
+    #[test]
+    fn a_runner_takes_the_place_of_the_script_and_leaves_its_name() {
+        let script = Script::new("/var/task", "src/worker.php", None);
+        let context = LambdaContext::default();
+        let mut params = of_event(b"{}", &script, &context);
+        run_by("/tmp/event.php", &mut params);
+        let all = |wanted: &str| -> Vec<&[u8]> {
+            let named = params
+                .iter()
+                .filter(|(name, _)| &**name == wanted.as_bytes());
+            named.map(|(_, value)| &**value).collect()
+        };
+        assert_eq!(all("SCRIPT_FILENAME"), [b"/tmp/event.php"]);
+        assert_eq!(all("DOCUMENT_ROOT"), [b"/var/task/src"]);
+        assert_eq!(all("SCRIPT_NAME"), [b"/worker.php"]);
     }
 
     #[test]

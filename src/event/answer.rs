@@ -37,15 +37,13 @@ pub struct Answer {
     body_len: usize,
     /// Bytes that were counted and dropped because the answer is too large already.
     dropped: usize,
-    dialect: Option<Dialect>,
+    dialect: Dialect,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Body {
     /// The answer has none: a HEAD request, 204, 304.
     None,
-    /// Not in an envelope: posted as PHP printed it.
-    Verbatim,
     /// With the first bytes of a character whose end has not come yet.
     Text(Vec<u8>),
     /// With the bytes, two at the most, that wait for a third.
@@ -94,19 +92,7 @@ impl Answer {
             body,
             body_len: 0,
             dropped: 0,
-            dialect: Some(dialect),
-        }
-    }
-
-    /// An answer without an envelope, for events that are no HTTP requests.
-    pub fn verbatim() -> Answer {
-        Answer {
-            document: Vec::new(),
-            body_start: 0,
-            body: Body::Verbatim,
-            body_len: 0,
-            dropped: 0,
-            dialect: None,
+            dialect,
         }
     }
 
@@ -115,7 +101,6 @@ impl Answer {
         self.body_len += piece.len();
         match &mut self.body {
             Body::None => {}
-            Body::Verbatim => self.document.extend_from_slice(piece),
             Body::Text(unfinished) => {
                 let unfinished = std::mem::take(unfinished);
                 let piece: Cow<'_, [u8]> = if unfinished.is_empty() {
@@ -138,7 +123,7 @@ impl Answer {
 
     /// Text of many control characters is longer than its base64: a sparse archive is text of NULs.
     fn shrink(&mut self) {
-        let limit = self.dialect.map_or(LIMIT, largest);
+        let limit = largest(self.dialect);
         let as_base64 = self.body_start + self.body_len.div_ceil(3) * 4 + ENVELOPE_END.len();
         let is_too_long = self.document.len() + ENVELOPE_END.len() > limit;
         if is_too_long && as_base64 <= limit && self.dropped == 0 {
@@ -217,13 +202,11 @@ impl Answer {
         if let Body::Base64(waiting) = &self.body {
             base64_simd::STANDARD.encode_append(waiting, &mut self.document);
         }
-        if self.body != Body::Verbatim {
-            let end = match is_base64 {
-                true => "\",\"isBase64Encoded\":true}",
-                false => ENVELOPE_END,
-            };
-            self.document.extend_from_slice(end.as_bytes());
-        }
+        let end = match is_base64 {
+            true => "\",\"isBase64Encoded\":true}",
+            false => ENVELOPE_END,
+        };
+        self.document.extend_from_slice(end.as_bytes());
         let size = match is_base64 && self.dropped > 0 {
             // text that turned out to be binary after it was dropped: what it would have been as base64
             true => self.body_len.div_ceil(3) * 4,
@@ -241,9 +224,9 @@ impl Answer {
         self.dropped + self.document.len() + ENVELOPE_END.len() + 4 > limit
     }
 
-    /// The dialect and the bytes of the document so far; `None`: no envelope.
-    pub fn dialect(&self) -> Option<(Dialect, usize)> {
-        self.dialect.map(|dialect| (dialect, self.document.len()))
+    /// The dialect and the bytes of the document so far.
+    pub fn dialect(&self) -> (Dialect, usize) {
+        (self.dialect, self.document.len())
     }
 }
 
@@ -398,23 +381,6 @@ mod tests {
         assert!(
             !answer("\n", &[&[0; 1000]]).1,
             "where it fits it stays text"
-        );
-    }
-
-    #[test]
-    fn verbatim_answers_have_the_same_limit() {
-        let mut answer = Answer::verbatim();
-        answer.push(b"{\"a\":");
-        answer.push(b"\xff}");
-        assert_eq!(answer.finish().unwrap(), b"{\"a\":\xff}");
-        let mut answer = Answer::verbatim();
-        answer.push(&vec![b' '; LIMIT + 5]);
-        assert_eq!(
-            answer.finish(),
-            Err(TooLarge {
-                size: LIMIT + 5,
-                limit: LIMIT
-            })
         );
     }
 }

@@ -13,6 +13,7 @@ pub mod http_request;
 mod json;
 pub mod lattice;
 pub mod limits;
+pub mod outcome;
 pub mod stream;
 
 use cli::{Cli, InvalidCli};

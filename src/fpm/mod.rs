@@ -3,6 +3,7 @@
 //! Nothing here speaks FastCGI: [`crate::slot`] brings this and a connection together.
 
 mod entries;
+mod event_runner;
 mod launch;
 mod master;
 pub mod master_line;
@@ -123,6 +124,11 @@ impl Fpm {
     /// Where the worker of a slot takes connections.
     pub fn socket(&self, slot: usize) -> PathBuf {
         self.running.borrow().sockets[slot].clone()
+    }
+
+    /// The path of the PHP file that runs the script of an event that is no HTTP request. It is written when it is not there.
+    pub fn event_runner(&self) -> std::io::Result<String> {
+        event_runner::path_in(self.run_dir.path())
     }
 
     /// Whether the master runs.

@@ -11,7 +11,7 @@ use tokio::time::{Instant, sleep_until, timeout_at};
 
 use self::reply::Reply;
 use self::static_file::StaticFile;
-use crate::cgi::params::{Script, of_event, of_request};
+use crate::cgi::params::{Script, of_event, of_request, run_by};
 use crate::config::StatusCodes;
 use crate::console::Console;
 use crate::event::Event;
@@ -179,6 +179,7 @@ async fn answer(
         return command.run(cli, slot.ini(), &lambda).await;
     }
     let script: Cow<'_, Script>;
+    let runner;
     let (params, body, mut reply) = match &event {
         Event::Http(dialect, request) => {
             let is_head = request.method.eq_ignore_ascii_case(b"HEAD");
@@ -215,8 +216,11 @@ async fn answer(
                         .to_owned(),
                 ));
             };
+            runner = slot.event_runner()?;
+            let mut params = of_event(&invocation.event, script, &lambda);
+            run_by(&runner, &mut params);
             (
-                of_event(&invocation.event, script, &lambda),
+                params,
                 &invocation.event[..],
                 Reply::new(function, context, None),
             )

@@ -5,6 +5,7 @@ use bytes::{Bytes, BytesMut};
 use super::{Ended, Function};
 use crate::cgi::head::{Head, InvalidHead, Parser};
 use crate::event::answer::Answer;
+use crate::event::outcome::{NoDocument, Output};
 use crate::event::{Dialect, limits, stream};
 use crate::failure::Failure;
 use crate::fastcgi::record::Part;
@@ -24,6 +25,8 @@ impl From<HungUp> for Stopped {
         Stopped::HungUp
     }
 }
+/// The header that `php/functions.php` sends first: `event`, or `handler` when it has called one.
+const BEGUN: &str = "php-fpm-lambda";
 
 /// The answer to one request, as far as it is there.
 pub(super) struct Reply<'f> {
@@ -39,6 +42,10 @@ pub(super) struct Reply<'f> {
 
 /// Where the body goes.
 enum Content {
+    /// Nowhere: the head of an HTTP answer has not come yet.
+    Headless,
+    /// Into what is read when it is whole: the event is no HTTP request.
+    Output(Output),
     /// Into the document that is posted at the end.
     Buffered(Answer),
     /// To Lambda at once; what is not on its way yet.
@@ -58,7 +65,13 @@ impl<'f> Reply<'f> {
             parser: Parser::default(),
             head: None,
             invalid: None,
-            content: Content::Buffered(Answer::verbatim()),
+            content: match http {
+                Some(_) => Content::Headless,
+                None => {
+                    let id = context.request_id.as_deref().unwrap_or_default();
+                    Content::Output(Output::new(id))
+                }
+            },
         }
     }
 
@@ -115,7 +128,7 @@ impl<'f> Reply<'f> {
     pub(super) fn exceeds(&self, limit: usize) -> bool {
         match &self.content {
             Content::Buffered(answer) => answer.exceeds(limit),
-            Content::Streamed { .. } => false,
+            Content::Headless | Content::Output(_) | Content::Streamed { .. } => false,
         }
     }
 
@@ -176,6 +189,38 @@ impl<'f> Reply<'f> {
             || (self.http.is_none() && head.status >= 500)
     }
 
+    /// Of an event that is no HTTP request.
+    fn document(&self, head: &Head, output: Output) -> Result<Vec<u8>, Failure> {
+        let outcome = output.finish();
+        let log = |text: &[u8]| {
+            let text = text.trim_ascii_end();
+            let lines = text.split(|&byte| byte == b'\n');
+            if !text.is_empty() {
+                lines.for_each(|line| self.function.log.php(self.context, line));
+            }
+        };
+        outcome.printed.iter().for_each(|text| log(text));
+        match outcome.document {
+            Ok(document) if outcome.is_printed && is_not_opened(head, &document) => {
+                let how = "PHP could not open it; if open_basedir is set, add /tmp to it";
+                Err(Failure::EventRunnerUnavailable(how.to_owned()))
+            }
+            Ok(document) if outcome.is_printed && begun(head) == Some("handler") => {
+                log(&document);
+                Err(Failure::NoResult)
+            }
+            Ok(document) if outcome.is_printed && self.fails(head) => {
+                // nobody would see the page
+                log(&document);
+                Err(Failure::HttpStatus(head.status))
+            }
+            Ok(document) => Ok(document),
+            Err(NoDocument::TooLarge(too_large)) => Err(Failure::ResponseTooLarge(too_large)),
+            Err(NoDocument::Error(error)) => Err(Failure::Script(error)),
+            Err(NoDocument::NoResult) => Err(Failure::NoResult),
+        }
+    }
+
     fn warn(&self, warnings: Vec<String>) {
         for warning in warnings {
             let log = &self.function.log;
@@ -196,24 +241,40 @@ impl<'f> Reply<'f> {
             };
             return Err(Failure::InvalidHeaders(what.to_owned()));
         };
-        if let Content::Buffered(answer) = &self.content {
-            if self.fails(&head) {
-                return Err(Failure::HttpStatus(head.status));
-            }
-            if let Some((dialect, len)) = answer.dialect() {
+        match std::mem::replace(&mut self.content, Content::Headless) {
+            Content::Output(output) => self.document(&head, output),
+            Content::Buffered(_) if self.fails(&head) => Err(Failure::HttpStatus(head.status)),
+            Content::Buffered(answer) => {
+                let (dialect, len) = answer.dialect();
                 self.warn(limits::warnings(dialect, &head, len));
+                answer.finish().map_err(Failure::ResponseTooLarge)
             }
-        }
-        match self.content {
-            Content::Buffered(answer) => answer.finish().map_err(Failure::ResponseTooLarge),
-            Content::Streamed { .. } => Ok(Vec::new()),
+            Content::Headless | Content::Streamed { .. } => Ok(Vec::new()),
         }
     }
+}
+
+/// Whether this is what php-fpm itself answers where it cannot open a script.
+fn is_not_opened(head: &Head, page: &[u8]) -> bool {
+    const PAGES: [&[u8]; 3] = [
+        b"Access denied.\n",
+        b"File not found.\n",
+        b"No input file specified.\n",
+    ];
+    let is_own = PAGES.contains(&page);
+    matches!(head.status, 403 | 404) && is_own && begun(head).is_none()
+}
+
+fn begun(head: &Head) -> Option<&str> {
+    let header = head.headers.iter().find(|header| header.is(BEGUN));
+    header.map(|header| &*header.value)
 }
 
 impl Content {
     fn push(&mut self, bytes: &[u8]) {
         match self {
+            Content::Headless => {}
+            Content::Output(output) => output.push(bytes),
             Content::Buffered(answer) => answer.push(bytes),
             Content::Streamed { unsent, has_body } => {
                 if *has_body {

@@ -30,10 +30,14 @@ fn the_document_has_each_variable_as_the_code_has_it() {
 #[test]
 fn each_type_of_error_has_the_shape_that_lambda_leaves_alone_and_a_row_of_the_document() {
     let document = include_str!("../../docs/configuration.md");
-    let code = include_str!("../../src/failure.rs");
-    let (code, _) = code.split_once("#[cfg(test)]").unwrap();
+    let sources = [
+        include_str!("../../src/failure.rs"),
+        include_str!("../../src/event/outcome.rs"),
+    ];
+    let code = sources.map(|source| source.split_once("#[cfg(test)]").unwrap().0);
     let types: Vec<&str> = code
-        .split('"')
+        .iter()
+        .flat_map(|code| code.split('"'))
         .filter(|text| text.starts_with("Runtime.") || text.starts_with("Function."))
         .collect();
     assert!(types.len() > 10, "{types:?}");

@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use php_fpm_lambda::cgi::head::Parser;
 use php_fpm_lambda::cgi::params::{LambdaContext, Params, Script, of_event, of_request};
 use php_fpm_lambda::event::answer::Answer;
+use php_fpm_lambda::event::outcome::Output;
 use php_fpm_lambda::event::{Dialect, Event};
 use php_fpm_lambda::slot::encode;
 use serde_json::Value;
@@ -29,17 +30,19 @@ const DIALECTS: [&str; 6] = [
     "rest",
 ];
 
-const FILES: [&str; 10] = [
+const FILES: [&str; 12] = [
     "answer",
     "answer.json",
     "base-path",
     "body",
     "context.json",
     "event.json",
+    "function.php",
     "handler",
     "output",
     "output.base64",
     "params",
+    "result.json",
 ];
 
 /// The variables that a case need not name. Where it does, its own line holds.
@@ -268,6 +271,19 @@ impl Case {
         if output.is_some() != answer.is_some() {
             return Err("output and answer come together".into());
         }
+        // `functions_sources.rs` runs it
+        match (
+            take("function.php"),
+            take("result.json"),
+            dialect == "event",
+        ) {
+            (None, None, _) | (Some(_), Some(_), true) => {}
+            _ => {
+                return Err(
+                    "function.php and result.json come together, in an event's case".into(),
+                );
+            }
+        }
         let body = take("body");
         if body.is_some() && dialect == "event" {
             return Err("the body is event.json itself".into());
@@ -374,31 +390,44 @@ fn check_answer(http: Option<(Dialect, bool)>, output: &[u8], expected: &Expecte
 
 /// As an invocation does it: the head, then the body piece by piece.
 fn answer(http: Option<(Dialect, bool)>, pieces: &[&[u8]]) -> Result<Vec<u8>, String> {
+    enum Begun {
+        Http(Answer),
+        Other(Output),
+    }
+    let push = |answer: &mut Begun, piece: &[u8]| match answer {
+        Begun::Http(answer) => answer.push(piece),
+        Begun::Other(output) => output.push(piece),
+    };
     let mut parser = Parser::default();
-    let mut answer: Option<Answer> = None;
+    let mut answer: Option<Begun> = None;
     for piece in pieces {
         if let Some(answer) = &mut answer {
-            answer.push(piece);
+            push(answer, piece);
         } else if let Some((head, body_start)) = parser
             .push(piece)
             .map_err(|invalid| format!("no header line: {}", invalid.0))?
         {
             let mut begun = match http {
-                Some((dialect, is_head)) => Answer::new(dialect, &head, is_head),
-                None => Answer::verbatim(),
+                Some((dialect, is_head)) => Begun::Http(Answer::new(dialect, &head, is_head)),
+                None => Begun::Other(Output::new("8476a536-e9f4-11e8-9739-2dfe598c3fcd")),
             };
-            begun.push(&piece[body_start..]);
+            push(&mut begun, &piece[body_start..]);
             answer = Some(begun);
         }
     }
-    let answer = answer.ok_or("a header block without an end")?;
-    answer
-        .finish()
-        .map_err(|error| format!("too large: {error:?}"))
+    match answer.ok_or("a header block without an end")? {
+        Begun::Http(answer) => answer
+            .finish()
+            .map_err(|error| format!("too large: {error:?}")),
+        Begun::Other(output) => {
+            let document = output.finish().document;
+            document.map_err(|none| format!("no document: {none:?}"))
+        }
+    }
 }
 
 /// `tests/cases/<dialect>/<case>`; nothing else may be there, and no dialect without a case.
-fn folders() -> Vec<PathBuf> {
+pub fn folders() -> Vec<PathBuf> {
     let dialects = entries(Path::new(CASES));
     let dialects = dialects
         .iter()

@@ -290,11 +290,12 @@ fn other_events_are_the_body_of_a_post() {
         );
     }
     assert_eq!(lambda.get("/"), "http");
-    // nobody would see a status here
+    let failed = lambda.invoke("{\"fail\":1}");
     assert_eq!(
-        lambda.invoke("{\"fail\":1}").error_type(),
-        "Function.HttpStatus"
+        failed.headers["lambda-runtime-function-error-type"],
+        "Function.Exception"
     );
+    assert_eq!(failed.json()["errorType"], "Error");
 }
 
 #[test]

@@ -1,0 +1,2 @@
+<?php
+return fn (array $event, $context) => [$event['a'], $context->getTraceId(), $context->getClientContext(), $context->getTenantId()];

@@ -1,0 +1,2 @@
+<?php
+return fn (stdClass $event) => $event;

@@ -1,0 +1,2 @@
+<?php
+return fn (array $event) => count($event);

@@ -1,0 +1,2 @@
+<?php
+return fn (mixed $event) => ['was null' => $event === null];

@@ -1,0 +1,2 @@
+<?php
+return fn (float $event) => $event / 2;

@@ -1,0 +1,2 @@
+<?php
+return fn (string $event) => strtoupper($event);

@@ -1,0 +1,2 @@
+<?php
+return fn (bool $event) => !$event;

@@ -1,0 +1,2 @@
+<?php
+return fn (array $event) => "{$event['detail']['instance-id']} is {$event['detail']['state']}";
