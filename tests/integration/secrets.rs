@@ -375,7 +375,7 @@ fn where_the_extension_waits_for_the_first_invocation_it_is_asked_for_first() {
 }
 
 #[test]
-fn a_lambda_that_waits_for_extensions_hands_the_first_invocation_out() {
+fn under_lambda_local_the_first_invocation_has_its_values() {
     let extension = Server::new().not_ready().start();
     let port = format!("PARAMETERS_SECRETS_EXTENSION_HTTP_PORT={}", extension.port);
     let token = format!("AWS_SESSION_TOKEN={TOKEN}");
