@@ -198,7 +198,7 @@ fn init_is_complete_when_the_first_slot_is_ready() {
 /// A script that waits, or crashes, as the query says.
 const WAITS_OR_CRASHES: &str = "<?php switch ($_GET['what'] ?? '') { \
         case 'wait': touch(getenv('TMPDIR') . '/waits'); while (!file_exists(getenv('TMPDIR') . '/go')) usleep(1000); break; \
-        case 'crash': if (isset($_GET['before'])) exec($_GET['before']); exec('kill -SEGV ' . getmypid()); sleep(9); \
+        case 'crash': touch(getenv('TMPDIR') . '/crashed'); if (isset($_GET['before'])) exec($_GET['before']); exec('kill -SEGV ' . getmypid()); sleep(9); \
     } echo $_GET['n'];";
 
 /// Two slots, one of them in an invocation until [`release`].
@@ -220,7 +220,7 @@ fn release(lambda: &Lambda) {
 #[test]
 fn a_worker_whose_warm_up_takes_long_leaves_the_others() {
     // longer than the patience with a worker that does not answer at all
-    let warmup = "<?php if (file_exists(getenv('TMPDIR') . '/waits')) sleep(6);";
+    let warmup = "<?php if (file_exists(getenv('TMPDIR') . '/crashed')) sleep(6);";
     let function = Function::new(WAITS_OR_CRASHES)
         .file("warmup.php", warmup)
         .env("PHP_LAMBDA_WARMUP", "warmup.php");
@@ -240,7 +240,7 @@ fn a_worker_whose_warm_up_fails_stays_cold_and_leaves_the_others() {
         ("sleep(60);", "took more than 10 s"),
         ("http_response_code(500);", "HTTP status 500"),
     ] {
-        let warmup = format!("<?php if (file_exists(getenv('TMPDIR') . '/waits')) {{ {fails} }}");
+        let warmup = format!("<?php if (file_exists(getenv('TMPDIR') . '/crashed')) {{ {fails} }}");
         let function = Function::new(WAITS_OR_CRASHES)
             .file("warmup.php", &warmup)
             .env("PHP_LAMBDA_WARMUP", "warmup.php");
