@@ -37,7 +37,11 @@ use crate::log::{Context, Log};
 /// How long php-fpm gets to tell what it knows of a worker: normally a fraction of a millisecond.
 const PATIENCE: Duration = Duration::from_millis(100);
 
-/// The same for a worker that has ended: then php-fpm has something to tell, however busy the machine is.
+/// How long the lines of a worker may take through php-fpm's master: normally a fraction of a millisecond as well, but what is given
+/// up here is missing from the log before the answer.
+const PATIENCE_WITH_LINES: Duration = Duration::from_secs(1);
+
+/// The same as [`PATIENCE`] for a worker that has ended: then php-fpm has something to tell, however busy the machine is.
 const PATIENCE_WITH_AN_END: Duration = Duration::from_secs(2);
 
 /// php-fpm with its run folder. It runs on one thread, in a `LocalSet`.
@@ -291,7 +295,7 @@ impl Fpm {
         tokio::select! {
             () = self.output.mark_passed(slot, number) => {}
             _ = self.exited() => {}
-            () = tokio::time::sleep(PATIENCE) => {}
+            () = tokio::time::sleep(PATIENCE_WITH_LINES) => {}
         }
     }
 
