@@ -335,6 +335,7 @@ mod tests {
             root: PathBuf::from("/"),
             // Cannot be started, and an invocation comes to an end all the same.
             bootstrap: PathBuf::from("/dev/null"),
+            runtime_api: None,
             handler: String::new(),
             timeout: Duration::from_secs(60),
             init_limit: Duration::from_secs(10),

@@ -202,12 +202,15 @@ fn options(folder: &Path) -> Options {
         listen: ([127, 0, 0, 1], 0).into(),
         bootstrap: None,
         handler: "public/index.php".into(),
-        timeout: 60,
+        layers: Vec::new(),
+        runtime_api: None,
+        timeout: Some(60),
         memory: 512,
         concurrency: None,
         snapstart: false,
         env: vec![("MY_NAME".into(), "value".into())],
-        function_dir: folder.into(),
+        function: Some(folder.into()),
+        is_deployed: false,
     }
 }
 
