@@ -50,7 +50,7 @@ const BY_HAND: Duration = Duration::from_secs(365 * 24 * 3600);
 pub struct Options {
     /// Address to serve HTTP on, of 127.0.0.1 where it is a port alone; anything but a loopback address lets your
     /// network call the function
-    #[arg(long, value_name = "IP:PORT", default_value = "127.0.0.1:8080", value_parser = address)]
+    #[arg(long, value_name = "IP:PORT", env = "LAMBDA_LOCAL_LISTEN", default_value = "127.0.0.1:8080", value_parser = address)]
     pub listen: SocketAddr,
 
     /// The runtime to start [default: FUNCTION_DIR/bootstrap, else /opt/bootstrap: Lambda's order]
