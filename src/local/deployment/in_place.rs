@@ -86,6 +86,9 @@ fn prepare(folder: &str) -> io::Result<()> {
     let folder = Path::new(folder);
     tree::empty(folder, MARKER)?;
     let marker = folder.join(MARKER);
+    if marker.exists() {
+        return Ok(());
+    }
     fs::write(&marker, "lambda-local empties this folder when it ends\n")?;
     fs::set_permissions(marker, Permissions::from_mode(0o444))
 }

@@ -1,0 +1,29 @@
+#!/usr/bin/env bash
+# labs/: every page is followed to the letter, in both languages, in the shell that `make lab` opens; and lambda-local's
+# zips and layers, there and in a namespace of its own.
+set -euo pipefail
+
+php=${PHP:-8.4}
+cd "$(dirname "$0")/.."
+make image-lab-test
+
+# As layer-build/lab does, but for the terminal and the port.
+in_lab() {
+    timeout 600 docker run --rm --init --hostname lab --ipc none --tmpfs /tmp:exec,mode=1777 \
+        --volume "$PWD/labs:/labs:ro" --volume "$PWD/dist:/dist:ro" --volume "$PWD/tests/labs:/tests:ro" "$@"
+}
+
+in_lab php-fpm-lambda-lab-test sh -c '/tests/compare-languages /labs/README.md /labs/*/README.md'
+for page in labs/*/README.md labs/*/README.zh-CN.md; do
+    # the third lab's layer is that of PHP 8.4
+    if [ "$php" = 8.4 ] || [ "${page%/*}" != labs/3-php ]; then
+        in_lab php-fpm-lambda-lab-test /tests/follow "/$page"
+    fi
+done
+
+echo 'packages, in /opt and /var/task themselves'
+in_lab php-fpm-lambda-lab-test python3 -B /tests/test_packages.py
+# Docker's own filters forbid namespaces; without these two it is as outside of a container. /opt is another user's.
+echo 'packages, in a namespace'
+in_lab --security-opt seccomp=unconfined --security-opt apparmor=unconfined --tmpfs /opt:mode=0755 --tmpfs /var/task:mode=0755 \
+    php-fpm-lambda-lab-test python3 -B /tests/test_packages.py
