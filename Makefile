@@ -70,7 +70,7 @@ test-all: test test-php ## every test, PHP's own too, and the layer's tests with
 check: image-toolchain image-publish ## format, lints and shell scripts; licences and bans where cargo-deny is installed
 	$(in_toolchain) cargo fmt --check
 	$(in_toolchain) cargo clippy --all-targets --locked -- -D warnings
-	$(in_toolchain) sh -c "grep -rlZE '^#!.*[/ ](ba)?sh$$' .ci benches examples layer-build tests | xargs -0 shellcheck"
+	$(in_toolchain) sh -c "grep -rlZE '^#!.*[/ ](ba)?sh$$' .ci benches examples labs layer-build tests | xargs -0 shellcheck"
 	docker run --rm --volume "$(CURDIR):/src:ro" --workdir /src php-fpm-lambda-publish tests/publish/check-examples
 	@if command -v cargo-deny >/dev/null; then \
 	    echo 'cargo deny --locked check licenses bans sources'; \

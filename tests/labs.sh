@@ -26,4 +26,4 @@ in_lab php-fpm-lambda-lab-test python3 -B /tests/test_packages.py
 # Docker's own filters forbid namespaces; without these two it is as outside of a container. /opt is another user's.
 echo 'packages, in a namespace'
 in_lab --security-opt seccomp=unconfined --security-opt apparmor=unconfined --tmpfs /opt:mode=0755 --tmpfs /var/task:mode=0755 \
-    php-fpm-lambda-lab-test python3 -B /tests/test_packages.py
+    --env PLACE=namespace php-fpm-lambda-lab-test python3 -B /tests/test_packages.py

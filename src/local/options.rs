@@ -53,7 +53,7 @@ pub struct Options {
     #[arg(long, value_name = "IP:PORT", env = "LAMBDA_LOCAL_LISTEN", default_value = "127.0.0.1:8080", value_parser = address)]
     pub listen: SocketAddr,
 
-    /// The runtime to start [default: FUNCTION_DIR/bootstrap, else /opt/bootstrap: Lambda's order]
+    /// The runtime to start [default: bootstrap in FUNCTION, else /opt/bootstrap: Lambda's order]
     #[arg(long, value_name = "PATH")]
     pub bootstrap: Option<PathBuf>,
 

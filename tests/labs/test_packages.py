@@ -19,6 +19,9 @@ import zipfile
 
 LIMIT = 60
 
+# What writing there fails with: on a read-only file system (EROFS has no class of its own), or by the modes alone.
+READ_ONLY = "OSError" if os.environ.get("PLACE") == "namespace" else "PermissionError"
+
 # What every bootstrap here begins with; it needs nothing but Python.
 PRELUDE = """#!/usr/bin/env python3
 import http.client, json, os, pathlib
@@ -167,7 +170,7 @@ class Packages(unittest.TestCase):
         with Local("--layer", self.runtime(), self.zip("function.zip", ("a/b", ""))) as local:
             for path in ("/opt/x", "/opt/bootstrap", "/var/task/x", "/var/task/a/b", "/var/task/a/x"):
                 answer = local.invoke(f"attempt(lambda: open({path!r}, 'w').write('x'))")
-                self.assertIn(answer, ("PermissionError", "OSError"), path)
+                self.assertEqual(answer, READ_ONLY, path)
             self.assertEqual(local.invoke("attempt(lambda: open('/tmp/from-the-test', 'w').write('x'))"), 1)
             local.invoke("attempt(lambda: os.remove('/tmp/from-the-test'))")
 
