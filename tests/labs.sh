@@ -5,7 +5,7 @@ set -euo pipefail
 
 php=${PHP:-8.4}
 cd "$(dirname "$0")/.."
-make image-lab-test
+make image-lab-test image-publish
 
 # As layer-build/lab does, but for the terminal and the port.
 in_lab() {
@@ -20,6 +20,9 @@ for page in labs/*/README.md labs/*/README.zh-CN.md; do
         in_lab php-fpm-lambda-lab-test /tests/follow "/$page"
     fi
 done
+
+docker run --rm --init --volume "$PWD:/src:ro" --volume "$PWD/dist:/dist:ro" --workdir /src php-fpm-lambda-publish \
+    tests/labs/check-aws /dist
 
 echo 'packages, in /opt and /var/task themselves'
 in_lab php-fpm-lambda-lab-test python3 -B /tests/test_packages.py
