@@ -98,7 +98,7 @@ RUN install -d -o 993 -g 990 /opt /var/task /home/lab
 ENV HOME=/home/lab \
     LANG=C.UTF-8 \
     LAMBDA_LOCAL_LISTEN=0.0.0.0:8080 \
-    PS1='lab:\\w$ '
+    PS1='lab:\w$ '
 WORKDIR /labs
 USER 993:990
 EXPOSE 8080

@@ -209,6 +209,16 @@ class Packages(unittest.TestCase):
                 self.assertEqual(os.listdir("/opt"), [])
                 self.assertTrue(not os.path.exists("/var/task") or os.listdir("/var/task") == [])
 
+    def test_two_at_once(self):
+        function = self.zip("function.zip", ("x", ""))
+        with Local("--layer", self.runtime(), function) as local:
+            if os.environ.get("PLACE") == "namespace":
+                with Local("--layer", self.runtime(), function) as other:
+                    self.assertEqual(other.invoke("1 + 1"), 2)
+            else:
+                self.assertIn("end that one first", self.refused("--layer", self.runtime(), function))
+            self.assertEqual(local.invoke("1 + 1"), 2)
+
     def test_a_start_that_fails_leaves_nothing(self):
         words = self.refused("--layer", self.zip("a.zip", ("x", "")), self.zip("b.zip", ("y", "")))
         self.assertIn("Couldn't find valid bootstrap(s): [/var/task/bootstrap /opt/bootstrap]", words)

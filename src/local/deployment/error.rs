@@ -34,6 +34,8 @@ pub(crate) enum Reason {
         path: PathBuf,
         source: io::Error,
     },
+    /// The folders are another one's.
+    Busy,
     NoPlace {
         /// Why the folders themselves cannot be taken.
         folders: String,
@@ -83,6 +85,10 @@ impl fmt::Display for DeploymentError {
             Reason::Unwritten { path, source } => {
                 write!(f, "cannot unpack {} ({source})", path.display())
             }
+            Reason::Busy => f.write_str(
+                "another lambda-local has its function in /opt and /var/task, and here there is room for one: end that one \
+                 first",
+            ),
             Reason::NoPlace { folders, namespace } => write!(
                 f,
                 "cannot give the function its /opt and /var/task. The folders themselves cannot be taken: {folders}. A user and \

@@ -31,14 +31,24 @@ pub(crate) struct InPlace {
     _locked: [File; 2],
 }
 
+/// Why they cannot be taken.
+#[derive(Debug)]
+pub(crate) enum Untaken {
+    /// Another one of us has them.
+    Busy,
+    /// They are not for this.
+    Unfit(String),
+}
+
 impl InPlace {
-    /// The folders, or why they cannot be taken.
-    pub(crate) fn take() -> Result<Self, String> {
+    /// Takes the folders.
+    pub(crate) fn take() -> Result<Self, Untaken> {
         let locked = [lock(OPT)?, lock(TASK_ROOT)?];
         // Both, before either is emptied.
         let in_place = Self { _locked: locked };
         for folder in [OPT, TASK_ROOT] {
-            prepare(folder).map_err(|error| format!("{folder} cannot be emptied ({error})"))?;
+            prepare(folder)
+                .map_err(|error| Untaken::Unfit(format!("{folder} cannot be emptied ({error})")))?;
         }
         Ok(in_place)
     }
@@ -54,31 +64,27 @@ impl Drop for InPlace {
     }
 }
 
-fn lock(folder: &str) -> Result<File, String> {
-    let metadata = fs::symlink_metadata(folder).map_err(|error| format!("{folder}: {error}"))?;
+fn lock(folder: &str) -> Result<File, Untaken> {
+    let unfit = |why: &str| Untaken::Unfit(format!("{folder} {why}"));
+    let failed = |error: io::Error| unfit(&format!("cannot be used ({error})"));
+    let metadata = fs::symlink_metadata(folder).map_err(failed)?;
     if !metadata.is_dir() {
-        return Err(format!("{folder} is no folder"));
+        return Err(unfit("is no folder"));
     }
     if metadata.uid() != geteuid().as_raw() {
-        return Err(format!("{folder} belongs to another user"));
+        return Err(unfit("belongs to another user"));
     }
-    let open = File::open(folder).map_err(|error| format!("{folder}: {error}"))?;
+    let open = File::open(folder).map_err(failed)?;
     match flock(&open, FlockOperation::NonBlockingLockExclusive) {
         Ok(()) => {}
-        Err(Errno::WOULDBLOCK) => {
-            return Err(format!(
-                "{folder} is in use by another lambda-local: end that one first"
-            ));
-        }
-        Err(error) => return Err(format!("{folder}: {error}")),
+        Err(Errno::WOULDBLOCK) => return Err(Untaken::Busy),
+        Err(error) => return Err(failed(error.into())),
     }
-    let mut names = fs::read_dir(folder)
-        .map_err(|error| format!("{folder}: {error}"))?
-        .map(|entry| entry.map(|entry| entry.file_name()));
-    match names.next() {
-        None => Ok(open),
-        Some(_) if Path::new(folder).join(MARKER).is_file() => Ok(open),
-        Some(_) => Err(format!("{folder} is not empty")),
+    let is_empty = fs::read_dir(folder).map_err(failed)?.next().is_none();
+    if is_empty || Path::new(folder).join(MARKER).is_file() {
+        Ok(open)
+    } else {
+        Err(unfit("is not empty"))
     }
 }
 

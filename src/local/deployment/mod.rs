@@ -82,8 +82,8 @@ pub fn deploy(layers: &[PathBuf], function: &Path) -> Result<Deployment, Deploym
                 _in_place: Some(in_place),
             })
         }
-        Err(folders) => {
-            namespace::enter(&folders, fill)?;
+        Err(untaken) => {
+            namespace::enter(untaken, fill)?;
             Ok(Deployment {
                 notes,
                 _in_place: None,

@@ -23,7 +23,10 @@ use rustix::{
     thread::{UnshareFlags, unshare_unsafe},
 };
 
-use crate::local::deployment::error::{DeploymentError, Reason};
+use crate::local::deployment::{
+    error::{DeploymentError, Reason},
+    in_place::Untaken,
+};
 
 /// Lambda's user and group.
 const USER: u32 = 993;
@@ -37,15 +40,18 @@ const TMP: &CStr = c"mode=1777,size=512m";
 
 const MEMORY: &CStr = c"mode=0755";
 
-/// Enters it, once `fill` has written what belongs into the two folders that it is given (layers, function). `folders`
+/// Enters it, once `fill` has written what belongs into the two folders that it is given (layers, function). `untaken`
 /// is why this is necessary.
 pub(crate) fn enter(
-    folders: &str,
+    untaken: Untaken,
     fill: impl FnOnce(&Path, &Path) -> Result<(), DeploymentError>,
 ) -> Result<(), DeploymentError> {
-    let refused = |(what, error): (&str, io::Error)| Reason::NoPlace {
-        folders: folders.to_owned(),
-        namespace: format!("{what}: {error}"),
+    let refused = |(what, error): (&str, io::Error)| match &untaken {
+        Untaken::Busy => Reason::Busy,
+        Untaken::Unfit(folders) => Reason::NoPlace {
+            folders: folders.clone(),
+            namespace: format!("{what}: {error}"),
+        },
     };
     let here = env::current_dir();
     unshare().map_err(|error| refused(("creating it", error)))?;

@@ -418,6 +418,7 @@ mod tests {
         assert_eq!(mode(&at("bootstrap")), 0o444);
         assert_eq!(fs::read(at("lib/link")).unwrap(), b"two");
         assert_eq!(fs::read(at("was-a-folder")).unwrap(), b"file");
+        assert_eq!(mode(&at("was-a-folder")), 0o444);
         assert_eq!(fs::read(at("was-a-link/z")).unwrap(), b"z");
         assert!(!at("lib/z").exists());
         assert_eq!(mode(&at("secret")), 0);
