@@ -13,7 +13,8 @@ in_lab() {
         --volume "$PWD/labs:/labs:ro" --volume "$PWD/dist:/dist:ro" --volume "$PWD/tests/labs:/tests:ro" "$@"
 }
 
-in_lab php-fpm-lambda-lab-test sh -c '/tests/compare-languages /labs/README.md /labs/*/README.md'
+in_lab --volume "$PWD:/src:ro" --workdir /src php-fpm-lambda-lab-test \
+    tests/labs/compare-languages README.md labs/README.md labs/*/README.md
 for page in labs/*/README.md labs/*/README.zh-CN.md; do
     # the third lab's layer is that of PHP 8.4
     if [ "$php" = 8.4 ] || [ "${page%/*}" != labs/3-php ]; then
