@@ -7,13 +7,19 @@ php=${PHP:-8.4}
 cd "$(dirname "$0")/.."
 make image-lab-test image-publish
 
+# A copy that everybody can read, wherever this checkout is.
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+cp -R README.md README.zh-CN.md labs tests "$work"
+chmod -R a+rX "$work"
+
 # As layer-build/lab does, but for the terminal and the port.
 in_lab() {
     timeout 600 docker run --rm --init --hostname lab --ipc none --tmpfs /tmp:exec,mode=1777 \
-        --volume "$PWD/labs:/labs:ro" --volume "$PWD/dist:/dist:ro" --volume "$PWD/tests/labs:/tests:ro" "$@"
+        --volume "$work/labs:/labs:ro" --volume "$PWD/dist:/dist:ro" --volume "$work/tests/labs:/tests:ro" "$@"
 }
 
-in_lab --volume "$PWD:/src:ro" --workdir /src php-fpm-lambda-lab-test \
+in_lab --volume "$work:/src:ro" --workdir /src php-fpm-lambda-lab-test \
     tests/labs/compare-languages README.md labs/README.md labs/*/README.md
 for page in labs/*/README.md labs/*/README.zh-CN.md; do
     # the third lab's layer is that of PHP 8.4
@@ -22,7 +28,7 @@ for page in labs/*/README.md labs/*/README.zh-CN.md; do
     fi
 done
 
-docker run --rm --init --volume "$PWD:/src:ro" --volume "$PWD/dist:/dist:ro" --workdir /src php-fpm-lambda-publish \
+docker run --rm --init --volume "$work:/src:ro" --volume "$PWD/dist:/dist:ro" --workdir /src php-fpm-lambda-publish \
     tests/labs/check-aws /dist
 
 echo 'packages, in /opt and /var/task themselves'
