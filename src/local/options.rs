@@ -381,13 +381,17 @@ impl fmt::Display for SetupError {
                     .iter()
                     .map(|path| path.display().to_string())
                     .collect();
-                write!(
-                    f,
-                    "no bootstrap at {} (in Lambda: \"Couldn't find valid bootstrap(s): [{}]\"): put one into a layer or the \
-                     function, or name it with --bootstrap PATH",
-                    places.join(" or "),
-                    places.join(" ")
-                )
+                match places.as_slice() {
+                    // It was named.
+                    [place] => write!(f, "no bootstrap at {place}: name one with --bootstrap PATH"),
+                    _ => write!(
+                        f,
+                        "no bootstrap at {} (in Lambda: \"Couldn't find valid bootstrap(s): [{}]\"): put one into a layer or \
+                         the function, or name it with --bootstrap PATH",
+                        places.join(" or "),
+                        places.join(" ")
+                    ),
+                }
             }
             Self::NotExecutable { bootstrap } => {
                 let path = bootstrap.display();
