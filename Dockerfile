@@ -70,13 +70,39 @@ RUN mkdir -p src/bin \
 # What the bootstrap is made of, for the layer's manifest.
 COPY layer-build/php/components.sh layer-build/php/
 RUN bash -euo pipefail -c '. layer-build/php/components.sh \
- && COMPONENTS=/components component_crates "$(rustc -vV | sed -n "s/^host: //p")" . --prune axum --prune clap'
+ && COMPONENTS=/components component_crates "$(rustc -vV | sed -n "s/^host: //p")" . --prune axum --prune clap --prune zip'
 COPY php php
 COPY src src
 RUN target=$(rustc -vV | sed -n 's/^host: //p') \
  && find src -name '*.rs' -exec touch {} + \
  && RUSTFLAGS='-C target-feature=+crt-static' cargo build --release --locked --target "$target" \
  && install -D -t /out "/target/$target/release/bootstrap" "/target/$target/release/lambda-local"
+
+
+# lab: a shell with lambda-local and what the pages of labs/ need, as Lambda's user; `make lab` opens it. It stands before
+# PHP, since the classic builder makes every stage before the one that is asked for.
+FROM ${BASE} AS lab
+RUN apt-get update \
+ && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends \
+        ca-certificates \
+        curl \
+        jq \
+        nano \
+        procps \
+        unzip \
+        zip \
+ && rm -rf /var/lib/apt/lists/*
+COPY --from=build /out/lambda-local /usr/local/bin/lambda-local
+# lambda-local unpacks layers and functions here: nothing can be mounted in a container. The port is published.
+RUN install -d -o 993 -g 990 /opt /var/task /home/lab
+ENV HOME=/home/lab \
+    LANG=C.UTF-8 \
+    LAMBDA_LOCAL_LISTEN=0.0.0.0:8080 \
+    PS1='lab:\w$ '
+WORKDIR /labs
+USER 993:990
+EXPOSE 8080
+CMD ["bash", "--norc"]
 
 
 # php: PHP itself, of the version that PHP names, compiled from source; the trees of the two layers without the bootstrap.

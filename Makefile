@@ -10,8 +10,9 @@ in_toolchain = layer-build/in-toolchain
 in_test = IMAGE=php-fpm-lambda-test:$(PHP) layer-build/in-toolchain
 ARCH = $(subst aarch64,arm64,$(shell uname -m))
 
-.PHONY: help serve layer image prime publish test test-php test-all check bench fmt clean
+.PHONY: help serve lab layer image prime publish test test-php test-all check bench fmt clean
 .PHONY: image-base image-toolchain image-test image-layers image-aws image-publish image-browser image-snapshot image-phpunit
+.PHONY: image-lab image-lab-test
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1  \t/p' $(MAKEFILE_LIST)
@@ -19,6 +20,9 @@ help: ## list the targets
 serve: image ## serve FUNCTION (examples/hello, with HANDLER) at http://localhost:PORT (8080); Ctrl-C ends it
 	@echo "Open http://localhost:$(PORT): it serves $(FUNCTION)"
 	@FUNCTION='$(FUNCTION)' HANDLER='$(HANDLER)' PORT='$(PORT)' IMAGE=php-fpm-lambda:$(PHP)-local layer-build/serve
+
+lab: image-lab ## open a shell in which the steps of labs/ work; http://localhost:PORT (8080) is its lambda-local's
+	@PORT='$(PORT)' layer-build/lab
 
 layer: image-layers ## write the layers for PHP (8.4) to dist/php-8.4-x86_64.zip and dist/php-8.4-extensions-x86_64.zip
 	@mkdir -p dist
@@ -51,6 +55,7 @@ test: image-test image-phpunit layer ## run every test
 	PHP=$(PHP) tests/serve.sh
 	PHP=$(PHP) tests/browser.sh
 	tests/publish.sh
+	PHP=$(PHP) tests/labs.sh
 	PHP=$(PHP) tests/snapshot.sh
 
 # in /opt as on Lambda, with the sources that the image was made from
@@ -65,7 +70,7 @@ test-all: test test-php ## every test, PHP's own too, and the layer's tests with
 check: image-toolchain image-publish ## format, lints and shell scripts; licences and bans where cargo-deny is installed
 	$(in_toolchain) cargo fmt --check
 	$(in_toolchain) cargo clippy --all-targets --locked -- -D warnings
-	$(in_toolchain) sh -c "grep -rlZE '^#!.*[/ ](ba)?sh$$' .ci benches examples layer-build tests | xargs -0 shellcheck"
+	$(in_toolchain) sh -c "grep -rlZE '^#!.*[/ ](ba)?sh$$' .ci benches examples labs layer-build tests | xargs -0 shellcheck"
 	docker run --rm --volume "$(CURDIR):/src:ro" --workdir /src php-fpm-lambda-publish tests/publish/check-examples
 	@if command -v cargo-deny >/dev/null; then \
 	    echo 'cargo deny --locked check licenses bans sources'; \
@@ -93,6 +98,13 @@ image-toolchain: image-base
 
 image-test: image-toolchain
 	$(build) --target test --tag php-fpm-lambda-test:$(PHP) .
+
+image-lab: image-base
+	$(build) --target lab --tag php-fpm-lambda-lab .
+
+# Python and AWS's runtime interface client, for the tests of labs/ and of lambda-local's packages
+image-lab-test: image-lab
+	docker build --tag php-fpm-lambda-lab-test tests/labs
 
 image-layers: image-base
 	$(build) --target layers --tag php-fpm-lambda-layers:$(PHP) .

@@ -6,18 +6,21 @@ use clap::Parser;
 use php_fpm_lambda::local::{
     self,
     cli::Cli,
+    deployment::{self, Deployment},
     log::Log,
     options::{Function, Options},
 };
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::{
+    runtime::{Builder, Runtime},
+    signal::unix::{SignalKind, signal},
+};
 
-#[tokio::main(flavor = "current_thread")]
-async fn main() -> ExitCode {
+fn main() -> ExitCode {
     // a folder of this name is ./cli
     let is_cli = env::args_os().nth(1).is_some_and(|word| word == "cli");
     let ended = match is_cli {
-        true => local::cli::run(Cli::parse_from(env::args_os().skip(1))).await,
-        false => run(Options::parse()).await.map(|()| 0),
+        true => run_cli(Cli::parse_from(env::args_os().skip(1))),
+        false => deploy_and_run(Options::parse()).map(|()| 0),
     };
     match ended {
         Ok(exit_code) => ExitCode::from(exit_code),
@@ -28,12 +31,33 @@ async fn main() -> ExitCode {
     }
 }
 
-async fn run(options: Options) -> Result<(), Box<dyn Error>> {
+fn run_cli(cli: Cli) -> Result<u8, Box<dyn Error>> {
+    event_loop()?.block_on(local::cli::run(cli))
+}
+
+/// Deploys before anything else is started: only a process of one thread can enter a namespace.
+fn deploy_and_run(mut options: Options) -> Result<(), Box<dyn Error>> {
+    let deployment = match options.packages() {
+        Some((layers, function)) => Some(deployment::deploy(layers, function)?),
+        None => None,
+    };
+    options.is_deployed = deployment.is_some();
+    event_loop()?.block_on(run(options, deployment.as_ref()))
+}
+
+fn event_loop() -> io::Result<Runtime> {
+    Builder::new_current_thread().enable_all().build()
+}
+
+async fn run(options: Options, deployment: Option<&Deployment>) -> Result<(), Box<dyn Error>> {
     let address = options.listen;
     let function = Function::try_from(options)?;
     let shutdown = shutdown()?;
     let listener = local::listen(address).await?;
     let log = Log::new(io::stdout())?;
+    for note in deployment.iter().flat_map(|deployment| &deployment.notes) {
+        log.note(note);
+    }
     local::run(function, listener, log.clone(), shutdown).await?;
     log.flush();
     Ok(())

@@ -230,9 +230,10 @@ impl Environment {
 
     /// The oldest invocation has had its time, which ends the sandbox. Only Managed Instances do not enforce it: the
     /// caller gets the error, the code runs on beside the others, and its late answer is refused
-    /// (docs.aws.amazon.com/lambda/latest/dg/lambda-managed-instances-execution-environment.html).
+    /// (docs.aws.amazon.com/lambda/latest/dg/lambda-managed-instances-execution-environment.html). The same goes for a
+    /// runtime that is not ours to kill.
     async fn time_out(&mut self) {
-        if !self.is_managed() {
+        if !self.is_managed() && self.function.runtime_api.is_none() {
             return self.crash(&Broken::TimedOut).await;
         }
         let mut flight = self.flights.remove(0);
@@ -335,6 +336,7 @@ mod tests {
             root: PathBuf::from("/"),
             // Cannot be started, and an invocation comes to an end all the same.
             bootstrap: PathBuf::from("/dev/null"),
+            runtime_api: None,
             handler: String::new(),
             timeout: Duration::from_secs(60),
             init_limit: Duration::from_secs(10),

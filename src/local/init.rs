@@ -59,9 +59,12 @@ async fn start(
     log: &Log,
     until: Instant,
 ) -> Result<(), Broken> {
-    let sandbox = Sandbox::start(function, log)
-        .await
-        .map_err(|error| not_started(function, &error))?;
+    let sandbox = Sandbox::start(function, log).await.map_err(|error| {
+        if let Some(advice) = advice(&error) {
+            log.note(advice);
+        }
+        not_started(function, &error)
+    })?;
     wait_for(place.insert(sandbox), Sandbox::is_initialized, until).await
 }
 
@@ -140,7 +143,27 @@ fn not_in_time(broken: Broken, what: &str, limit: Duration) -> Broken {
     }
 }
 
+/// In the words of Lambda, which are those of the Go runtime.
 fn not_started(function: &Function, error: &io::Error) -> Broken {
-    let message = format!("Error: fork/exec {}: {error}", function.bootstrap.display());
+    let words = error.to_string();
+    let words = words.split(" (os error").next().unwrap_or_default();
+    let message = format!(
+        "Error: fork/exec {}: {}",
+        function.bootstrap.display(),
+        words.to_lowercase()
+    );
     Broken::Init(Failure::new("Runtime.InvalidEntrypoint", &message))
+}
+
+/// What to do about it, where it is known.
+fn advice(error: &io::Error) -> Option<&'static str> {
+    match error.kind() {
+        io::ErrorKind::PermissionDenied => Some(
+            "the bootstrap lacks its run bit for everybody: chmod 0755 bootstrap, then zip again",
+        ),
+        io::ErrorKind::NotFound => Some(
+            "what the bootstrap's #! line names is not there; with line ends of Windows its name ends in a carriage return",
+        ),
+        _ => None,
+    }
 }

@@ -3,6 +3,8 @@
 //! The path of one request, from door to door:
 //!
 //! ```text
+//! deployment   before all requests: zips and layers into the places that Lambda has for them
+//!
 //! gateway      HTTP request → payload 2.0 event            invoke_api   the event as it is
 //!  → invocation   an event with its ids, put into the queue
 //!   → environment  takes as many at a time as the function may have: init, deadline, START … REPORT
@@ -23,6 +25,7 @@ mod body;
 mod broken;
 mod calls;
 pub mod cli;
+pub mod deployment;
 mod environment;
 mod extensions;
 mod extensions_api;
@@ -41,6 +44,7 @@ mod report;
 mod runtime_api;
 mod sandbox;
 mod stream;
+mod watched;
 
 use std::{future::Future, io, net::SocketAddr};
 
@@ -65,7 +69,11 @@ use crate::local::{
 pub async fn listen(address: SocketAddr) -> Result<TcpListener, SetupError> {
     TcpListener::bind(address)
         .await
-        .map_err(|source| SetupError::Listen { address, source })
+        .map_err(|source| SetupError::Listen {
+            option: "--listen",
+            address,
+            source,
+        })
 }
 
 /// Serves `function` on `listener` until `shutdown` completes, then ends every process that was started.
@@ -86,8 +94,8 @@ pub async fn run(
         format!("http://{address}")
     };
     log.line(format!(
-        "Listening on {place} (function {}, Ctrl-C to stop)",
-        function.root.display()
+        "Listening on {place} ({}, Ctrl-C to stop)",
+        subject(&function)
     ));
     let (queue, mut invocations) = Queue::new();
     let mut environment = Environment::new(function, log.clone());
@@ -107,6 +115,14 @@ pub async fn run(
     };
     environment.stop().await;
     result
+}
+
+fn subject(function: &Function) -> String {
+    match function.runtime_api.as_ref().map(|api| api.local_addr()) {
+        Some(Ok(address)) => format!("Runtime API at http://{address} for a runtime of yours"),
+        Some(Err(error)) => format!("Runtime API for a runtime of yours ({error})"),
+        None => format!("function {}", function.root.display()),
+    }
 }
 
 /// What the HTTP side needs of the rest: where invocations go, and what port this is.

@@ -3,9 +3,10 @@
 use std::{
     error::Error,
     fmt, io,
-    net::{Ipv4Addr, SocketAddr},
+    net::{Ipv4Addr, SocketAddr, TcpListener},
     os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
+    sync::Arc,
     time::Duration,
 };
 
@@ -15,8 +16,13 @@ use rustix::{
     process::getuid,
 };
 
-/// Where Lambda unpacks layers; the second place where it looks for a bootstrap.
+use crate::local::deployment::entry::TASK_ROOT;
+
+/// The second place where Lambda looks for a bootstrap.
 const LAYER_BOOTSTRAP: &str = "/opt/bootstrap";
+
+/// How long init may take where a person plays the runtime: for ever, as far as they can tell.
+const BY_HAND: Duration = Duration::from_secs(365 * 24 * 3600);
 
 /// Run a Lambda function on this machine, behind HTTP and behind Lambda's invoke API.
 ///
@@ -30,6 +36,13 @@ const LAYER_BOOTSTRAP: &str = "/opt/bootstrap";
 /// event. It gets Lambda's environment variables and those of --env, and none of yours. Streamed answers arrive as
 /// they are made.
 ///
+/// With --layer, or with a zip as FUNCTION, everything is deployed as in Lambda: the layers are unpacked over one
+/// another at /opt, the function at /var/task, both read-only, and /tmp is empty. In a container both folders have to be
+/// empty and this user's own; elsewhere it takes a user namespace, and nothing of this machine's folders is touched.
+///
+/// With --runtime-api no bootstrap is started: whoever asks for /next at that address is the runtime, you with curl,
+/// say, or a program in a debugger. Every call is printed.
+///
 /// `lambda-local cli -- COMMAND` runs a command of the function's console in a lambda-local that runs already; see its
 /// --help.
 #[derive(Debug, Parser)]
@@ -37,20 +50,28 @@ const LAYER_BOOTSTRAP: &str = "/opt/bootstrap";
 pub struct Options {
     /// Address to serve HTTP on, of 127.0.0.1 where it is a port alone; anything but a loopback address lets your
     /// network call the function
-    #[arg(long, value_name = "IP:PORT", default_value = "127.0.0.1:8080", value_parser = address)]
+    #[arg(long, value_name = "IP:PORT", env = "LAMBDA_LOCAL_LISTEN", default_value = "127.0.0.1:8080", value_parser = address)]
     pub listen: SocketAddr,
 
-    /// The runtime to start [default: FUNCTION_DIR/bootstrap, else /opt/bootstrap: Lambda's order]
+    /// The runtime to start [default: bootstrap in FUNCTION, else /opt/bootstrap: Lambda's order]
     #[arg(long, value_name = "PATH")]
     pub bootstrap: Option<PathBuf>,
+
+    /// A layer, as a zip or a folder; may be repeated, five times at the most, and a later one wins
+    #[arg(long = "layer", value_name = "ZIP_OR_DIR")]
+    pub layers: Vec<PathBuf>,
+
+    /// Start no bootstrap, and serve the Runtime API at this address; of 127.0.0.1 where it is a port alone
+    #[arg(long, value_name = "IP:PORT", value_parser = address, conflicts_with_all = ["bootstrap", "layers", "concurrency", "snapstart"])]
+    pub runtime_api: Option<SocketAddr>,
 
     /// What the function is configured to run (_HANDLER)
     #[arg(long, default_value = "index.php")]
     pub handler: String,
 
-    /// Seconds that one invocation may take, 1 to 900
-    #[arg(long, value_name = "SECONDS", default_value_t = 30, value_parser = clap::value_parser!(u16).range(1..=900))]
-    pub timeout: u16,
+    /// Seconds that one invocation may take, 1 to 900 [default: 30; with --runtime-api 900]
+    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u16).range(1..=900))]
+    pub timeout: Option<u16>,
 
     /// Memory in MB that the function is told it has, 128 to 10240; it is reported, not enforced
     #[arg(long, value_name = "MB", default_value_t = 1024, value_parser = clap::value_parser!(u16).range(128..=10240))]
@@ -68,8 +89,27 @@ pub struct Options {
     #[arg(long, value_name = "KEY=VALUE", value_parser = function_variable)]
     pub env: Vec<(String, String)>,
 
-    /// Folder of the function, what Lambda has in /var/task
-    pub function_dir: PathBuf,
+    /// The function, what Lambda has in /var/task: a folder, or a zip of what is in one
+    #[arg(
+        required_unless_present = "runtime_api",
+        conflicts_with = "runtime_api"
+    )]
+    pub function: Option<PathBuf>,
+
+    /// What [`Options::packages`] has named is in its places.
+    #[arg(skip)]
+    pub is_deployed: bool,
+}
+
+impl Options {
+    /// The layers and the function, where they are to be deployed as in Lambda. A folder without layers is served where
+    /// it is.
+    #[must_use]
+    pub fn packages(&self) -> Option<(&[PathBuf], &Path)> {
+        let function = self.function.as_deref()?;
+        let is_package = !self.layers.is_empty() || function.is_file();
+        is_package.then_some((&self.layers, function))
+    }
 }
 
 /// `IP:PORT`; `PORT`, `:PORT` and `localhost:PORT` mean this machine alone.
@@ -117,6 +157,8 @@ pub struct Function {
     pub root: PathBuf,
     /// The executable to start, absolute.
     pub bootstrap: PathBuf,
+    /// Where somebody else plays the runtime, and no bootstrap is started.
+    pub runtime_api: Option<Arc<TcpListener>>,
     /// `_HANDLER`.
     pub handler: String,
     /// How long one invocation may take.
@@ -181,58 +223,88 @@ impl TryFrom<Options> for Function {
     type Error = SetupError;
 
     fn try_from(options: Options) -> Result<Self, SetupError> {
-        let folder = options.function_dir;
-        let root = match folder.canonicalize() {
-            Ok(root) if root.is_dir() => root,
-            Ok(_) => {
-                return Err(SetupError::FunctionDir {
-                    folder,
-                    source: io::ErrorKind::NotADirectory.into(),
-                });
+        let mut runtime_api = None;
+        let (root, bootstrap) = if let Some(address) = options.runtime_api {
+            let listener = TcpListener::bind(address).map_err(|source| SetupError::Listen {
+                option: "--runtime-api",
+                address,
+                source,
+            })?;
+            runtime_api = Some(Arc::new(listener));
+            (PathBuf::from(TASK_ROOT), PathBuf::new())
+        } else if options.is_deployed {
+            let root = PathBuf::from(TASK_ROOT);
+            // That it can be executed is looked at when it is, as in Lambda, and fails in the same words.
+            let bootstrap = find_bootstrap(options.bootstrap, &root)?;
+            (root, bootstrap)
+        } else {
+            let root = find_root(options.function.unwrap_or_default())?;
+            let bootstrap = find_bootstrap(options.bootstrap, &root)?;
+            if !is_executable(&bootstrap) {
+                return Err(SetupError::NotExecutable { bootstrap });
             }
-            Err(source) => return Err(SetupError::FunctionDir { folder, source }),
+            (root, bootstrap)
         };
-        // Else the start of the bootstrap would fail, as if that were not allowed.
-        if access(&root, Access::EXEC_OK).is_err() {
-            return Err(SetupError::NoEntry { folder: root });
-        }
-        let candidates = match options.bootstrap {
-            Some(path) if path.is_dir() => return Err(SetupError::BootstrapIsFolder { path }),
-            Some(path) => vec![path],
-            None => vec![root.join("bootstrap"), PathBuf::from(LAYER_BOOTSTRAP)],
-        };
-        let Some(found) = candidates.iter().find(|path| path.is_file()) else {
-            return Err(SetupError::NoBootstrap {
-                looked_in: candidates,
-            });
-        };
-        if !is_executable(found) {
-            return Err(SetupError::NotExecutable {
-                bootstrap: found.clone(),
-            });
-        }
-        // Not canonicalize: a program may tell by the name it is called by what it is to do, or where its files are.
-        let bootstrap = std::path::absolute(found).map_err(|_| SetupError::NotExecutable {
-            bootstrap: found.clone(),
-        })?;
         let initialization = match options.concurrency {
             Some(concurrency) => Initialization::ManagedInstances { concurrency },
             None if options.snapstart => Initialization::SnapStart,
             None => Initialization::OnDemand,
         };
-        let timeout = Duration::from_secs(options.timeout.into());
+        // Whoever types has not done it in half a minute.
+        let usual = if runtime_api.is_some() { 900 } else { 30 };
+        let timeout = Duration::from_secs(options.timeout.unwrap_or(usual).into());
+        let init_limit = match runtime_api {
+            Some(_) => BY_HAND,
+            None => initialization.init_limit(timeout),
+        };
         Ok(Self {
             root,
             bootstrap,
+            runtime_api,
             handler: options.handler,
             timeout,
-            init_limit: initialization.init_limit(timeout),
+            init_limit,
             restore_limit: Duration::from_secs(10),
             initialization,
             memory: options.memory,
             env: options.env,
         })
     }
+}
+
+fn find_root(folder: PathBuf) -> Result<PathBuf, SetupError> {
+    let root = match folder.canonicalize() {
+        Ok(root) if root.is_dir() => root,
+        Ok(_) => {
+            return Err(SetupError::FunctionDir {
+                folder,
+                source: io::ErrorKind::NotADirectory.into(),
+            });
+        }
+        Err(source) => return Err(SetupError::FunctionDir { folder, source }),
+    };
+    // Else the start of the bootstrap would fail, as if that were not allowed.
+    if access(&root, Access::EXEC_OK).is_err() {
+        return Err(SetupError::NoEntry { folder: root });
+    }
+    Ok(root)
+}
+
+fn find_bootstrap(named: Option<PathBuf>, root: &Path) -> Result<PathBuf, SetupError> {
+    let candidates = match named {
+        Some(path) if path.is_dir() => return Err(SetupError::BootstrapIsFolder { path }),
+        Some(path) => vec![path],
+        None => vec![root.join("bootstrap"), PathBuf::from(LAYER_BOOTSTRAP)],
+    };
+    let Some(found) = candidates.iter().find(|path| path.is_file()) else {
+        return Err(SetupError::NoBootstrap {
+            looked_in: candidates,
+        });
+    };
+    // Not canonicalize: a program may tell by the name it is called by what it is to do, or where its files are.
+    std::path::absolute(found).map_err(|_| SetupError::NotExecutable {
+        bootstrap: found.clone(),
+    })
 }
 
 fn is_executable(path: &Path) -> bool {
@@ -272,7 +344,9 @@ pub enum SetupError {
     },
     /// The address could not be opened.
     Listen {
-        /// What `--listen` said.
+        /// Where it was written.
+        option: &'static str,
+        /// What it said.
         address: SocketAddr,
         /// Why not.
         source: io::Error,
@@ -307,11 +381,17 @@ impl fmt::Display for SetupError {
                     .iter()
                     .map(|path| path.display().to_string())
                     .collect();
-                write!(
-                    f,
-                    "no bootstrap at {}: name one with --bootstrap PATH",
-                    places.join(" or ")
-                )
+                match places.as_slice() {
+                    // It was named.
+                    [place] => write!(f, "no bootstrap at {place}: name one with --bootstrap PATH"),
+                    _ => write!(
+                        f,
+                        "no bootstrap at {} (in Lambda: \"Couldn't find valid bootstrap(s): [{}]\"): put one into a layer or \
+                         the function, or name it with --bootstrap PATH",
+                        places.join(" or "),
+                        places.join(" ")
+                    ),
+                }
             }
             Self::NotExecutable { bootstrap } => {
                 let path = bootstrap.display();
@@ -320,18 +400,26 @@ impl fmt::Display for SetupError {
                     "{path} is not executable, and Lambda would refuse it too: run chmod +x {path}"
                 )
             }
-            Self::Listen { address, source } if source.kind() == io::ErrorKind::AddrInUse => {
+            Self::Listen {
+                option,
+                address,
+                source,
+            } if source.kind() == io::ErrorKind::AddrInUse => {
                 write!(
                     f,
-                    "port {} is taken by another program: stop that, or choose a port with --listen {}:PORT",
+                    "port {} is taken by another program: stop that, or choose a port with {option} {}:PORT",
                     address.port(),
                     address.ip()
                 )
             }
-            Self::Listen { address, source } => {
+            Self::Listen {
+                option,
+                address,
+                source,
+            } => {
                 write!(
                     f,
-                    "cannot listen on {address} ({source}): choose an address of this machine with --listen"
+                    "cannot listen on {address} ({source}): choose an address of this machine with {option}"
                 )
             }
         }

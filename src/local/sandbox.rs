@@ -24,7 +24,7 @@ use crate::local::{
     output::Output,
     process::Process,
     protocol::{self, Call, Handover, Protocol},
-    runtime_api,
+    runtime_api, watched,
 };
 
 /// How long the bootstrap may take to end by itself before it is killed. Lambda gives a runtime with an internal extension
@@ -33,7 +33,8 @@ use crate::local::{
 const SHUTDOWN: Duration = Duration::from_millis(500);
 
 pub(crate) struct Sandbox {
-    process: Process,
+    /// None where somebody else plays the runtime.
+    process: Option<Process>,
     output: Output,
     protocol: Protocol,
     calls: mpsc::UnboundedReceiver<Call>,
@@ -52,7 +53,14 @@ pub(crate) enum Event {
 impl Sandbox {
     /// Starts the bootstrap.
     pub(crate) async fn start(function: &Function, log: &Log) -> io::Result<Self> {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
+        let listener = match &function.runtime_api {
+            Some(listener) => {
+                let listener = listener.try_clone()?;
+                listener.set_nonblocking(true)?;
+                TcpListener::from_std(listener)?
+            }
+            None => TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?,
+        };
         let address = listener.local_addr()?;
         let log_stream = format!("[$LATEST]{}", invocation::random_hex()?);
         let (output, write_end) = Output::new(log.clone())?;
@@ -67,15 +75,21 @@ impl Sandbox {
             .stdin(Stdio::null())
             .stdout(write_end.try_clone()?)
             .stderr(write_end);
-        let process = Process::start(
-            &mut command,
-            format!("AWS_LAMBDA_LOG_STREAM_NAME={log_stream}"),
-        )?;
+        let process = match function.runtime_api {
+            Some(_) => None,
+            None => Some(Process::start(
+                &mut command,
+                format!("AWS_LAMBDA_LOG_STREAM_NAME={log_stream}"),
+            )?),
+        };
         let has_snapshots = function.initialization == Initialization::SnapStart;
         let (caller, calls) = Calls::new();
         let handler = function.handler.clone();
-        let router = runtime_api::router(caller.clone(), has_snapshots, log.clone())
+        let mut router = runtime_api::router(caller.clone(), has_snapshots, log.clone())
             .merge(extensions_api::router(caller, handler, log.clone()));
+        if function.runtime_api.is_some() {
+            router = watched::watch(router, log.clone());
+        }
         let listener = listener.tap_io(|stream| {
             // Best effort: without it an answer is only later, not wrong.
             let _ = stream.set_nodelay(true);
@@ -147,7 +161,7 @@ impl Sandbox {
 
     /// Estimated peak of the memory of all processes, in bytes.
     pub(crate) fn memory(&self) -> u64 {
-        self.process.memory()
+        self.process.as_ref().map_or(0, Process::memory)
     }
 
     /// Ends everything as Lambda does: the bootstrap is asked to end where an extension has registered, and all that is
@@ -156,7 +170,9 @@ impl Sandbox {
         self.calls.close();
         while self.calls.try_recv().is_ok() {}
         if self.protocol.has_extensions() {
-            self.process.terminate();
+            if let Some(process) = &self.process {
+                process.terminate();
+            }
             self.leave().await;
         }
     }
@@ -173,7 +189,9 @@ impl Drop for Sandbox {
     /// Kills everything. Whoever has the sandbox answers for its end, a future that is dropped in the middle of
     /// [`Sandbox::leave`] too.
     fn drop(&mut self) {
-        self.process.kill_all();
+        if let Some(process) = &mut self.process {
+            process.kill_all();
+        }
         // Only now has everybody written what they will.
         self.output.finish();
         self.server.abort();
@@ -183,12 +201,18 @@ impl Drop for Sandbox {
 /// The next call, else the bootstrap's end: what it called before that counts.
 async fn call_or_end(
     calls: &mut mpsc::UnboundedReceiver<Call>,
-    process: &mut Process,
+    process: &mut Option<Process>,
 ) -> Result<Call, Event> {
+    let end = async {
+        match process {
+            Some(process) => process.wait().await,
+            None => std::future::pending().await,
+        }
+    };
     tokio::select! {
         biased;
         Some(call) = calls.recv() => Ok(call),
-        exit = process.wait() => Err(match exit {
+        exit = end => Err(match exit {
             Ok(status) => Event::Exited(status),
             // waitpid fails for a child that somebody else has waited for, and nothing here does.
             Err(error) => {

@@ -202,12 +202,15 @@ fn options(folder: &Path) -> Options {
         listen: ([127, 0, 0, 1], 0).into(),
         bootstrap: None,
         handler: "public/index.php".into(),
-        timeout: 60,
+        layers: Vec::new(),
+        runtime_api: None,
+        timeout: Some(60),
         memory: 512,
         concurrency: None,
         snapstart: false,
         env: vec![("MY_NAME".into(), "value".into())],
-        function_dir: folder.into(),
+        function: Some(folder.into()),
+        is_deployed: false,
     }
 }
 
@@ -709,6 +712,75 @@ async fn a_bootstrap_that_cannot_be_started_is_an_invalid_entrypoint() {
             .contains("/dev/null"),
         "{error}"
     );
+    local.stop().await;
+}
+
+/// A call to a fixed Runtime API.
+async fn call(
+    local: &Local,
+    address: SocketAddr,
+    path: &str,
+    body: Option<&'static str>,
+) -> (StatusCode, String, Option<String>) {
+    let url = format!("http://{address}/2018-06-01/runtime/{path}");
+    let request = match body {
+        Some(body) => local.client.post(url).body(body),
+        None => local.client.get(url),
+    };
+    let response = request.send().await.unwrap();
+    let id = response.headers().get("lambda-runtime-aws-request-id");
+    let id = id.map(|id| id.to_str().unwrap().to_owned());
+    (response.status(), response.text().await.unwrap(), id)
+}
+
+#[tokio::test]
+async fn whoever_asks_for_next_is_the_runtime() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let mut local = Local::start_with("", |function| {
+        function.runtime_api = Some(std::sync::Arc::new(listener));
+        function.bootstrap = "/does/not/exist".into();
+        function.timeout = Duration::from_millis(300);
+    })
+    .await;
+    let invoke = |event: &'static str| tokio::spawn(local.invoke(event).send());
+
+    let caller = invoke("1");
+    let (_, event, id) = call(&local, address, "invocation/next", None).await;
+    assert_eq!(event, "1");
+    let path = format!("invocation/{}/response", id.unwrap());
+    let (status, ..) = call(&local, address, &path, Some("one")).await;
+    assert_eq!(status, StatusCode::ACCEPTED);
+    assert_eq!(caller.await.unwrap().unwrap().text().await.unwrap(), "one");
+
+    // Nobody is killed by a time-out: the late answer is refused, and the runtime goes on.
+    let caller = invoke("2");
+    let (_, event, id) = call(&local, address, "invocation/next", None).await;
+    assert_eq!(event, "2");
+    let answer = caller.await.unwrap().unwrap().text().await.unwrap();
+    assert!(answer.contains("Sandbox.Timedout"), "{answer}");
+    let path = format!("invocation/{}/response", id.unwrap());
+    let (status, ..) = call(&local, address, &path, Some("late")).await;
+    assert_eq!(status, StatusCode::GONE);
+
+    let caller = invoke("3");
+    let (_, event, id) = call(&local, address, "invocation/next", None).await;
+    assert_eq!(event, "3");
+    let path = format!("invocation/{}/response", id.unwrap());
+    call(&local, address, &path, Some("three")).await;
+    assert_eq!(
+        caller.await.unwrap().unwrap().text().await.unwrap(),
+        "three"
+    );
+
+    let (status, ..) = call(&local, address, "no/such/call", None).await;
+    assert_eq!(status, StatusCode::NOT_FOUND);
+    local
+        .line("called: GET /2018-06-01/runtime/invocation/next, which waits for an event")
+        .await;
+    local
+        .line("answered: POST /2018-06-01/runtime/invocation/")
+        .await;
     local.stop().await;
 }
 

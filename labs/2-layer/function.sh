@@ -1,0 +1,4 @@
+#!/bin/bash
+handler() {
+    echo "{\"greeting\": \"$(cat /opt/greeting.txt)\", \"you sent\": $1}"
+}
