@@ -16,6 +16,7 @@ use tokio::{net::TcpListener, sync::mpsc, task::AbortHandle, time::timeout};
 
 use crate::local::{
     calls::Calls,
+    console::{recorder::Recorder, tap::tap},
     extensions_api,
     failure::Failure,
     invocation,
@@ -51,7 +52,11 @@ pub(crate) enum Event {
 
 impl Sandbox {
     /// Starts the bootstrap.
-    pub(crate) async fn start(function: &Function, log: &Log) -> io::Result<Self> {
+    pub(crate) async fn start(
+        function: &Function,
+        log: &Log,
+        recorder: &Recorder,
+    ) -> io::Result<Self> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
         let address = listener.local_addr()?;
         let log_stream = format!("[$LATEST]{}", invocation::random_hex()?);
@@ -76,6 +81,7 @@ impl Sandbox {
         let handler = function.handler.clone();
         let router = runtime_api::router(caller.clone(), has_snapshots, log.clone())
             .merge(extensions_api::router(caller, handler, log.clone()));
+        let router = tap(router, recorder);
         let listener = listener.tap_io(|stream| {
             // Best effort: without it an answer is only later, not wrong.
             let _ = stream.set_nodelay(true);
