@@ -274,10 +274,22 @@ impl History {
     pub(super) fn since(&self, seen: u64) -> Value {
         let changed = self.records.iter().filter(|record| record.changed > seen);
         json!({
-            "oldest": self.records.front().map_or(0, |record| record.number),
+            "kept": self.runs(),
             "sandbox": self.sandbox,
             "records": changed.map(Record::summary).collect::<Vec<_>>(),
         })
+    }
+
+    /// The numbers of all records, as the first and the last one of each run.
+    fn runs(&self) -> Vec<[u64; 2]> {
+        let mut runs: Vec<[u64; 2]> = Vec::new();
+        for record in &self.records {
+            match runs.last_mut() {
+                Some([_, last]) if *last + 1 == record.number => *last = record.number,
+                _ => runs.push([record.number; 2]),
+            }
+        }
+        runs
     }
 
     pub(super) fn detail(&self, number: u64) -> Option<Value> {
@@ -438,7 +450,8 @@ mod tests {
         assert_eq!(weights, history.weight);
         assert!(history.waiting.is_empty() && history.flights.is_empty());
         // The sandbox goes on, and is not dropped for what is over.
-        assert_eq!(history.records[0].number, 1);
+        let runs = history.runs();
+        assert_eq!((runs.len(), runs[0], runs[1][1]), (2, [1, 1], 2001));
     }
 
     #[test]

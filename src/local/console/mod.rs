@@ -67,7 +67,7 @@ const FILES: [(&str, &str, &str); 13] = [
     ("texts.js", JAVASCRIPT, include_str!("page/texts.js")),
     ("icon.svg", "image/svg+xml", include_str!("page/icon.svg")),
 ];
-/// Of an event, percent-encoded.
+/// How long a name in the query may be, percent-encoded.
 const MOST_NAME: usize = 1000;
 
 const JAVASCRIPT: &str = "text/javascript";
@@ -120,8 +120,7 @@ pub(crate) fn router() -> Router<Front> {
         .route("/_console/api/records/{number}/html", get(html))
         .route("/_console/api/invoke", post(invoke))
         .route("/_console/api/restart", post(restart))
-        .route("/_console/{file}", get(file))
-        .route("/_console/{*rest}", any(nothing))
+        .route("/_console/{*file}", any(file))
         .layer(middleware::from_fn(guard::guard))
         .layer(middleware::map_response(harden))
 }
@@ -218,17 +217,17 @@ async fn invoke(
     RawQuery(query): RawQuery,
     request: Request,
 ) -> Response {
-    let name = parameter(query.as_deref(), "name=").unwrap_or_default();
-    let name = name
-        .get(..name.len().min(MOST_NAME))
-        .unwrap_or_default()
-        .to_owned();
-    invoke_api::answer(&front, request, Source::Console { name }).await
+    let [name, test] = ["name=", "test="].map(|name| {
+        let value = parameter(query.as_deref(), name).unwrap_or_default();
+        let most = value.len().min(MOST_NAME);
+        value.get(..most).unwrap_or_default().to_owned()
+    });
+    invoke_api::answer(&front, request, Source::Console { name, test }).await
 }
 
-/// The value of the query's only parameter.
+/// The value of a parameter of the query, as it stands there.
 fn parameter<'a>(query: Option<&'a str>, name: &str) -> Option<&'a str> {
-    query?.strip_prefix(name)
+    query?.split('&').find_map(|part| part.strip_prefix(name))
 }
 
 /// Ends the sandbox and starts another one, once no invocation is under way.

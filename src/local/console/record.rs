@@ -27,9 +27,10 @@ pub(crate) enum Source {
         uri: String,
     },
     InvokeApi,
-    /// The page's Test button; the name is that of the event.
+    /// The page's Test button: the event's name, and what the page calls this test.
     Console {
         name: String,
+        test: String,
     },
 }
 
@@ -252,10 +253,10 @@ impl Record {
                 "ended": sandbox.ended.map(milliseconds),
             }),
             Kind::Invocation(invocation) => {
-                let (source, label) = match &invocation.source {
-                    Source::Http { method, uri } => ("http", format!("{method} {uri}")),
-                    Source::InvokeApi => ("invoke", String::new()),
-                    Source::Console { name } => ("console", name.clone()),
+                let (source, label, test) = match &invocation.source {
+                    Source::Http { method, uri } => ("http", format!("{method} {uri}"), None),
+                    Source::InvokeApi => ("invoke", String::new(), None),
+                    Source::Console { name, test } => ("console", name.clone(), Some(test)),
                 };
                 let times = [
                     ("queued", Some(invocation.queued)),
@@ -277,6 +278,7 @@ impl Record {
                     "requestId": invocation.request_id,
                     "source": source,
                     "label": label,
+                    "test": test,
                     "sandbox": invocation.sandbox,
                     "state": invocation.state(),
                     "times": times,

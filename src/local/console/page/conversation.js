@@ -117,7 +117,7 @@ export function conversation() {
             const from = isSandbox ? detail.began : detail.times.queued;
             const focused = document.activeElement?.dataset?.key;
             const calls = [...detail.calls].sort((a, b) => a.began - b.began);
-            const isOver = !isSandbox && detail.times.landed !== null && !detail.errorType;
+            const isOver = !isSandbox && detail.report?.status === null;
             const changed = show(place,
                 element('p', { class: 'talk-of' }, element('strong', {}, say(isSandbox ? 'sandbox' : 'invocation', detail.number)), ` · ${say('intro')}`),
                 isSandbox ? null : timeline(detail),

@@ -139,7 +139,7 @@ function refresh() {
     shownList.refresh(records, state.selected, now());
     if (state.about) {
         const { folder, handler, memory, timeout } = state.about;
-        find('function').textContent = visible(`${folder} · ${handler} · ${say('limitsOf', memory, timeout)}`);
+        find('about').textContent = visible(`${folder} · ${handler} · ${say('limitsOf', memory, timeout)}`);
     }
     const sandbox = records.get(state.sandbox);
     const [text, tone] = sandbox && sandbox.ended === null ? outcomeOf(sandbox) : [say('notReady'), 'dim'];
@@ -151,7 +151,7 @@ function refreshAll() {
     write();
     find('language').textContent = say('other');
     find('language').lang = say('other') === 'English' ? 'en' : 'zh-Hans';
-    find('language').setAttribute('aria-label', say('other'));
+    find('language').title = say('otherName');
     shownList.legend();
     form.refresh();
     refresh();
