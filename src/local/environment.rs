@@ -201,6 +201,10 @@ impl Environment {
                 .await
                 .map(|cold| self.cold = cold);
         }
+        // What was written up to now belongs to what came before.
+        if let Some(sandbox) = &mut self.sandbox {
+            sandbox.drain_output();
+        }
         self.recorder.begun(&request_id);
         self.log.line(report::start(&request_id));
         let begun = Instant::now();

@@ -191,12 +191,12 @@ export function result() {
 
 /** A log, with Lambda's own lines told apart from the function's. */
 export function logOf(log) {
-    const line = ([, writer, text]) => element('span', { class: `line ${writer}` }, `${visible(text)}\n`);
+    const line = ([, writer, text]) => element('span', { class: `line of-${writer}` }, `${visible(text)}\n`);
     if (log.lines.length + log.lastLines.length === 0) {
         return element('p', { class: 'empty' }, say('emptyLog'));
     }
     return element('pre', { class: 'code log', tabindex: '0', 'aria-label': say('log') },
         ...log.lines.map(line),
-        log.leftOut ? element('span', { class: 'line note' }, `${say('leftOut', log.leftOut)}\n`) : null,
+        log.leftOut ? element('span', { class: 'line of-note' }, `${say('leftOut', log.leftOut)}\n`) : null,
         ...log.lastLines.map(line));
 }
