@@ -34,7 +34,7 @@ const offset = (time, from) => `${time < from ? '−' : '+'}${milliseconds(Math.
 function message(title, first, headers, body, from, copied) {
     const bytes = bytesOf(body);
     const text = beginningOf(bytes);
-    const content = bytes.length === 0 ? say('noBody') : text === null ? hexDump(bytes) : text.replaceAll('\0', '\u2400');
+    const content = bytes.length === 0 ? say('noBody') : text === null ? hexDump(bytes) : text.replaceAll('\0', '\\0');
     const notes = [];
     if (body.kept < body.size) {
         notes.push(say('onlyFirst', size(body.kept), size(body.size)));

@@ -92,7 +92,7 @@ export function result() {
         const isWhole = answer.isWhole && !answer.isBroken;
         if (chosen === 'raw') {
             const text = beginningOf(answer.bytes.subarray(0, SHOWN));
-            shown.push(...code(text === null ? hexDump(answer.bytes) : text.replaceAll('\0', '\u2400'), say('raw')));
+            shown.push(...code(text === null ? hexDump(answer.bytes) : text.replaceAll('\0', '\\0'), say('raw')));
         } else if (body.length === 0) {
             shown.push(element('p', { class: 'empty' }, say(answer.isWhole ? 'emptyBody' : 'noAnswerYet')));
         } else if (chosen === 'rendered' && isPicture) {
