@@ -50,7 +50,8 @@ def expect(what, wanted, got):
         print(f"FAILED: {what}\n  wanted: {wanted}\n  got:    {got}", flush=True)
 
 
-def end(name):
+def report(name):
+    """Says how many held, and ends."""
     print(f"{name}: {passed} passed, {failed} failed")
     sys.exit(1 if failed else 0)
 
