@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
-# Two functions in a real browser: Chromium, lambda-local, the bootstrap, php-fpm of the layer. Leaves screenshots in dist/ to be
+# Functions in a real browser: Chromium, lambda-local, the bootstrap, php-fpm of the layer. Leaves screenshots in dist/ to be
 # looked at.
 #
 # chat  the example: each piece is on the page before PHP has the next (chat-light.png, chat-dark.png, chat-narrow.png)
+# console  the test console of lambda-local, with a function that gives each kind of answer (console-*.png)
 # wiki  DokuWiki as a site: sign in, write a page, upload an image (wiki.png, wiki-admin.png)
 set -euo pipefail
 
@@ -42,6 +43,8 @@ try() { # name, docker run's options
 # the test in the place of the model
 FUNCTION=examples/chat PHP_LAMBDA_INVOKE_MODE=response_stream \
     try chat --volume "$PWD/tests/browser/model.php:/var/task/model.php:ro"
+
+FUNCTION=tests/browser/console-function PHP_LAMBDA_INVOKE_MODE=response_stream try console
 
 docker run --rm --user "$(id -u):$(id -g)" --volume "$PWD/tests/dokuwiki:/dokuwiki:ro" --volume "$wiki:/wiki" \
     php-fpm-lambda-toolchain /dokuwiki/assemble /wiki /var/task

@@ -6,17 +6,19 @@
 use std::{
     future::Future,
     mem,
+    sync::Arc,
     time::{Duration, SystemTime},
 };
 
 use bytes::Bytes;
 use tokio::{
-    sync::mpsc,
+    sync::{Notify, mpsc},
     time::{Instant, timeout_at},
 };
 
 use crate::local::{
     broken::Broken,
+    console::recorder::Recorder,
     failure::Failure,
     init,
     invocation::{Caller, Queued},
@@ -30,6 +32,9 @@ use crate::local::{
 pub(crate) struct Environment {
     function: Function,
     log: Log,
+    recorder: Recorder,
+    /// Somebody wants a new sandbox.
+    restart: Arc<Notify>,
     sandbox: Option<Sandbox>,
     /// Oldest first; their deadlines are in the same order.
     flights: Vec<Flight>,
@@ -50,15 +55,23 @@ struct Flight {
 
 /// What the loop waits for.
 enum Next {
+    Restart,
     Happened(Event),
     Queued(Option<Queued>),
 }
 
 impl Environment {
-    pub(crate) fn new(function: Function, log: Log) -> Self {
+    pub(crate) fn new(
+        function: Function,
+        log: Log,
+        recorder: Recorder,
+        restart: Arc<Notify>,
+    ) -> Self {
         Self {
             function,
             log,
+            recorder,
+            restart,
             sandbox: None,
             flights: Vec::new(),
             cold: None,
@@ -69,9 +82,7 @@ impl Environment {
     /// Init, then invocations, until the queue ends. When the future is dropped, call [`Environment::stop`]; a sandbox
     /// that is being ended at that moment is killed there and then.
     pub(crate) async fn serve(&mut self, invocations: &mut mpsc::UnboundedReceiver<Queued>) {
-        // A failure is in the log; the next invocation tries again and tells its caller.
-        let until = Instant::now() + self.function.init_limit;
-        self.cold = self.init(until, Phase::Init).await.ok().flatten();
+        self.init_ahead().await;
         loop {
             let deadline = self
                 .flights
@@ -81,9 +92,17 @@ impl Environment {
                 Some(Next::Happened(event)) => self.happened(event).await,
                 // A browser whose user reloads has hung up on what still waits; Lambda, which queues nothing, never
                 // saw it.
-                Some(Next::Queued(Some(queued))) if queued.caller.has_gone() => {}
+                Some(Next::Queued(Some(queued))) if queued.caller.has_gone() => {
+                    self.recorder.gave_up(&queued.invocation.request_id);
+                }
                 Some(Next::Queued(Some(queued))) => self.begin(queued).await,
                 Some(Next::Queued(None)) => return,
+                Some(Next::Restart) => {
+                    self.log
+                        .note("the sandbox ends, and another one starts, as the console was told");
+                    self.stop().await;
+                    self.init_ahead().await;
+                }
                 None => self.time_out().await,
             }
         }
@@ -93,6 +112,7 @@ impl Environment {
     pub(crate) async fn stop(&mut self) {
         if let Some(sandbox) = self.sandbox.take() {
             sandbox.stop().await;
+            self.recorder.sandbox_ended();
         }
     }
 
@@ -110,6 +130,7 @@ impl Environment {
             // In this order: an invocation is not given to a bootstrap that is known to be dead.
             biased;
             event = happened => Next::Happened(event),
+            () = self.restart.notified(), if self.flights.is_empty() => Next::Restart,
             queued = invocations.recv(), if has_room => Next::Queued(queued),
         }
     }
@@ -136,6 +157,7 @@ impl Environment {
             Event::Called(protocol::Event::Snapshot | protocol::Event::ExtensionStarted) => {}
             Event::Called(protocol::Event::Begun { request_id, begun }) => {
                 if let Some(position) = self.position(&request_id) {
+                    self.recorder.streams(&request_id);
                     let caller = &mut self.flights[position].caller;
                     caller.begin(begun.streamed, begun.control);
                 }
@@ -179,6 +201,11 @@ impl Environment {
                 .await
                 .map(|cold| self.cold = cold);
         }
+        // What was written up to now belongs to what came before.
+        if let Some(sandbox) = &mut self.sandbox {
+            sandbox.drain_output();
+        }
+        self.recorder.begun(&request_id);
         self.log.line(report::start(&request_id));
         let begun = Instant::now();
         let unix = SystemTime::now()
@@ -204,10 +231,33 @@ impl Environment {
         }
     }
 
+    /// Makes a sandbox ready that no invocation waits for. A failure is in the log; the next invocation tries again and
+    /// tells its caller.
+    async fn init_ahead(&mut self) {
+        let until = Instant::now() + self.function.init_limit;
+        self.cold = self.init(until, Phase::Init).await.ok().flatten();
+    }
+
     /// Makes the sandbox ready.
     async fn init(&mut self, until: Instant, phase: Phase) -> Result<Option<Cold>, Broken> {
         self.memory_used = 0;
-        init::init(&mut self.sandbox, &self.function, &self.log, until, phase).await
+        self.recorder.sandbox_began();
+        let Self {
+            sandbox,
+            function,
+            log,
+            recorder,
+            ..
+        } = self;
+        let result = init::init(sandbox, function, log, recorder, until, phase).await;
+        self.recorder.sandbox_ready(match &result {
+            Ok(_) => Ok(()),
+            Err(broken) => Err(broken.status().name().to_owned()),
+        });
+        if result.is_err() {
+            self.recorder.sandbox_ended();
+        }
+        result
     }
 
     fn answered(&mut self, position: usize, result: Result<Bytes, Failure>) {
@@ -220,6 +270,8 @@ impl Environment {
                 failure.excerpt()
             ));
         }
+        self.recorder
+            .answered(&flight.request_id, result.as_ref().err());
         // As in Lambda the caller has its answer at once, and the invocation lasts until the runtime asks for the next.
         flight.caller.finish(result);
         flight.is_answered = true;
@@ -274,6 +326,9 @@ impl Environment {
     /// Tells the caller, unless the answer is out already.
     fn fail(&self, flight: &mut Flight, broken: &Broken) {
         let failure = broken.failure(&flight.request_id, self.function.timeout);
+        if !flight.is_answered {
+            self.recorder.answered(&flight.request_id, Some(&failure));
+        }
         flight.caller.finish(Err(failure));
     }
 
@@ -296,6 +351,7 @@ impl Environment {
             status,
         };
         self.log.line(report.line());
+        self.recorder.landed(&report);
     }
 }
 
@@ -345,7 +401,8 @@ mod tests {
             memory: 128,
             env: Vec::new(),
         };
-        let mut environment = Environment::new(function, log);
+        let recorder = Recorder::new().unwrap();
+        let mut environment = Environment::new(function, log, recorder, Arc::default());
         let (queue, mut invocations) = Queue::new();
         let invocation = || Invocation::new(Ids::new(None).unwrap(), "{}");
         let mut given_up = Box::pin(queue.invoke(invocation()));

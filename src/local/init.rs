@@ -6,6 +6,7 @@ use tokio::time::{Instant, timeout_at};
 
 use crate::local::{
     broken::Broken,
+    console::recorder::Recorder,
     failure::Failure,
     log::Log,
     options::{Function, Initialization},
@@ -20,11 +21,12 @@ pub(crate) async fn init(
     place: &mut Option<Sandbox>,
     function: &Function,
     log: &Log,
+    recorder: &Recorder,
     until: Instant,
     phase: Phase,
 ) -> Result<Option<Cold>, Broken> {
     let begun = Instant::now();
-    if let Err(broken) = start(place, function, log, until).await {
+    if let Err(broken) = start(place, function, log, recorder, until).await {
         // Before the words on it: what the bootstrap wrote last is mostly the reason.
         end(place, &broken).await;
         log.note(match &broken {
@@ -57,14 +59,17 @@ async fn start(
     place: &mut Option<Sandbox>,
     function: &Function,
     log: &Log,
+    recorder: &Recorder,
     until: Instant,
 ) -> Result<(), Broken> {
-    let sandbox = Sandbox::start(function, log).await.map_err(|error| {
-        if let Some(advice) = advice(&error) {
-            log.note(advice);
-        }
-        not_started(function, &error)
-    })?;
+    let sandbox = Sandbox::start(function, log, recorder)
+        .await
+        .map_err(|error| {
+            if let Some(advice) = advice(&error) {
+                log.note(advice);
+            }
+            not_started(function, &error)
+        })?;
     wait_for(place.insert(sandbox), Sandbox::is_initialized, until).await
 }
 

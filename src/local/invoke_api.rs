@@ -10,6 +10,7 @@ use axum::{
 use crate::local::{
     Front,
     body::{self, Collected, PAYLOAD_LIMIT},
+    console::recorder::Source,
     failure::Failure,
     invocation::{Ids, Invocation, Outcome, Streamed},
 };
@@ -28,23 +29,33 @@ const TRACE_ID: HeaderName = HeaderName::from_static("x-amzn-trace-id");
 /// A refusal in the shape of Lambda's API.
 struct Refused(StatusCode, &'static str, String);
 
-pub(crate) async fn handle(
-    State(front): State<Front>,
-    request: Request,
-) -> Result<Response, impl IntoResponse> {
-    invoke(&front, request)
-        .await
-        .inspect_err(|Refused(status, _, why)| {
-            front.log.note(format_args!("POST {PATH}: {status}: {why}"));
-        })
+pub(crate) async fn handle(State(front): State<Front>, request: Request) -> Response {
+    if let Some(origin) = foreign_origin(request.headers()) {
+        let why = format!("a web page of {origin:?} may not invoke the function");
+        return refuse(
+            &front,
+            Refused(StatusCode::FORBIDDEN, "AccessDeniedException", why),
+        );
+    }
+    answer(&front, request, Source::InvokeApi).await
 }
 
-async fn invoke(front: &Front, request: Request) -> Result<Response, Refused> {
-    let (parts, body) = request.into_parts();
-    if let Some(origin) = foreign_origin(&parts.headers) {
-        let why = format!("a web page of {origin:?} may not invoke the function");
-        return Err(Refused(StatusCode::FORBIDDEN, "AccessDeniedException", why));
+/// Invokes the function with the request's body, for whoever was let in.
+pub(crate) async fn answer(front: &Front, request: Request, source: Source) -> Response {
+    match invoke(front, request, source).await {
+        Ok(response) => response,
+        Err(refused) => refuse(front, refused),
     }
+}
+
+fn refuse(front: &Front, refused: Refused) -> Response {
+    let Refused(status, _, why) = &refused;
+    front.log.note(format_args!("POST {PATH}: {status}: {why}"));
+    refused.into_response()
+}
+
+async fn invoke(front: &Front, request: Request, source: Source) -> Result<Response, Refused> {
+    let (parts, body) = request.into_parts();
     let client_context = parts
         .headers
         .get(CLIENT_CONTEXT)
@@ -95,6 +106,7 @@ async fn invoke(front: &Front, request: Request) -> Result<Response, Refused> {
         (EXECUTED_VERSION, HeaderValue::from_static("$LATEST")),
         (REQUEST_ID, request_id),
     ]);
+    front.recorder.queued(&invocation.request_id, source);
     match front.queue.invoke(invocation).await {
         Some(Outcome::Response(body)) => Ok((headers, body).into_response()),
         // The emulator collects a stream for its caller; here it arrives as the runtime sends it, prelude and all.

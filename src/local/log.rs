@@ -14,6 +14,8 @@ use std::{
     time::Duration,
 };
 
+use crate::local::console::recorder::{Recorder, Writer};
+
 /// How many bytes may wait for the writer: hours of a usual log, and far below what hurts.
 const MOST_WAITING: usize = 64 << 20;
 
@@ -22,6 +24,8 @@ const MOST_WAITING: usize = 64 << 20;
 pub struct Log {
     sender: mpsc::Sender<Entry>,
     counters: Arc<Counters>,
+    /// Gets to know each line too.
+    recorder: Option<Recorder>,
 }
 
 #[derive(Debug, Default)]
@@ -46,6 +50,7 @@ impl Log {
         let log = Self {
             sender,
             counters: Arc::clone(&counters),
+            recorder: None,
         };
         thread::Builder::new()
             .name("log".into())
@@ -53,9 +58,26 @@ impl Log {
         Ok(log)
     }
 
-    /// Writes one line; the newline is added here.
+    /// The same log, each line of which `recorder` gets to know too.
+    pub(crate) fn told_to(mut self, recorder: Recorder) -> Self {
+        self.recorder = Some(recorder);
+        self
+    }
+
+    /// Writes one line in Lambda's words; the newline is added here.
     pub fn line(&self, line: impl Into<Vec<u8>>) {
-        let mut line = line.into();
+        self.write(Writer::Lambda, line.into());
+    }
+
+    /// Writes one line of the function's, whatever it says.
+    pub(crate) fn output(&self, line: impl Into<Vec<u8>>) {
+        self.write(Writer::Function, line.into());
+    }
+
+    fn write(&self, writer: Writer, mut line: Vec<u8>) {
+        if let Some(recorder) = &self.recorder {
+            recorder.line(writer, &line);
+        }
         line.push(b'\n');
         if self
             .counters
@@ -85,7 +107,7 @@ impl Log {
                 line.push(character);
             }
         }
-        self.line(line);
+        self.write(Writer::Note, line.into_bytes());
     }
 
     /// Waits until everything up to now is written, but at most a second: a paused terminal must not prevent the exit.

@@ -15,6 +15,7 @@
 //!     → stream       a streamed answer, chunk by chunk past all of these
 //!     → process      the child: start, wait, memory, kill of all that it started
 //!     → output       its stdout and stderr, line by line
+//!  console      beside all of these: told what happens, and shows it at /_console
 //!  ← gateway      the function's answer → HTTP response     ← invoke_api   the answer as it is
 //! ```
 //!
@@ -25,6 +26,7 @@ mod body;
 mod broken;
 mod calls;
 pub mod cli;
+mod console;
 pub mod deployment;
 mod environment;
 mod extensions;
@@ -46,19 +48,16 @@ mod sandbox;
 mod stream;
 mod watched;
 
-use std::{future::Future, io, net::SocketAddr};
+use std::{future::Future, io, net::SocketAddr, sync::Arc};
 
 use axum::{
-    Router,
-    extract::connect_info::IntoMakeServiceWithConnectInfo,
-    http::StatusCode,
-    response::IntoResponse,
-    routing::{any, post},
+    Router, extract::connect_info::IntoMakeServiceWithConnectInfo, routing::post,
     serve::ListenerExt,
 };
-use tokio::net::TcpListener;
+use tokio::{net::TcpListener, sync::Notify};
 
 use crate::local::{
+    console::{Console, recorder::Recorder},
     environment::Environment,
     invocation::Queue,
     log::Log,
@@ -94,16 +93,21 @@ pub async fn run(
         format!("http://{address}")
     };
     log.line(format!(
-        "Listening on {place} ({}, Ctrl-C to stop)",
+        "Listening on {place} ({}, Ctrl-C to stop); the test console is at /_console",
         subject(&function)
     ));
     let (queue, mut invocations) = Queue::new();
-    let mut environment = Environment::new(function, log.clone());
+    let recorder = Recorder::new()?;
+    let log = log.told_to(recorder.clone());
+    let restart = Arc::new(Notify::new());
     let front = Front {
         queue,
-        log,
+        log: log.clone(),
         port: address.port(),
+        recorder: recorder.clone(),
+        console: Console::new(&function, Arc::clone(&restart)),
     };
+    let mut environment = Environment::new(function, log, recorder, restart);
     let listener = listener.tap_io(|stream| {
         // Best effort: without it an answer is only later, not wrong.
         let _ = stream.set_nodelay(true);
@@ -131,22 +135,15 @@ struct Front {
     queue: Queue,
     log: Log,
     port: u16,
+    recorder: Recorder,
+    console: Console,
 }
 
 fn service(front: Front) -> IntoMakeServiceWithConnectInfo<Router, SocketAddr> {
     Router::new()
         .route(invoke_api::PATH, post(invoke_api::handle))
-        .route("/_console", any(reserved))
-        .route("/_console/", any(reserved))
-        .route("/_console/{*rest}", any(reserved))
+        .merge(console::router())
         .fallback(gateway::handle)
         .with_state(front)
         .into_make_service_with_connect_info()
-}
-
-async fn reserved() -> impl IntoResponse {
-    (
-        StatusCode::NOT_FOUND,
-        "/_console is reserved by lambda-local and never reaches the function.\n",
-    )
 }

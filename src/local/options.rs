@@ -28,8 +28,8 @@ const BY_HAND: Duration = Duration::from_secs(365 * 24 * 3600);
 ///
 /// Every HTTP request becomes a payload 2.0 event (API Gateway HTTP API, Function URL) and the function's answer
 /// becomes the HTTP response. Raw events of any kind can be posted to
-/// /2015-03-31/functions/function/invocations, which answers as Lambda's invoke API does. The path /_console is
-/// reserved and never reaches the function.
+/// /2015-03-31/functions/function/invocations, which answers as Lambda's invoke API does. A test console is at
+/// /_console, a path that never reaches the function.
 ///
 /// The function runs as in Lambda: one event at a time, 10 seconds for init, killed with all that it started when
 /// it times out (but for a daemon that left its parent and cleared its environment), started again with the next
@@ -49,7 +49,7 @@ const BY_HAND: Duration = Duration::from_secs(365 * 24 * 3600);
 #[command(name = "lambda-local", version)]
 pub struct Options {
     /// Address to serve HTTP on, of 127.0.0.1 where it is a port alone; anything but a loopback address lets your
-    /// network call the function
+    /// network call the function and see in the console what it is sent
     #[arg(long, value_name = "IP:PORT", env = "LAMBDA_LOCAL_LISTEN", default_value = "127.0.0.1:8080", value_parser = address)]
     pub listen: SocketAddr,
 

@@ -50,14 +50,14 @@ impl Output {
         // is nothing yet.
         let is_empty = self.take(|pipe, chunk| Ok(rustix::io::read(pipe, chunk)?));
         if is_empty {
-            self.lines.take_rest(|line| self.log.line(line));
+            self.lines.take_rest(|line| self.log.output(line));
         }
     }
 
     /// Hands on everything, a last line without its newline included.
     pub(crate) fn finish(&mut self) {
         self.drain();
-        self.lines.take_rest(|line| self.log.line(line));
+        self.lines.take_rest(|line| self.log.output(line));
     }
 
     /// Reads until nothing is there, and tells whether it came that far. Not more than a pipe can hold, so that output
@@ -72,7 +72,7 @@ impl Output {
                 }
                 Ok(length) => self
                     .lines
-                    .take(&chunk[..length], |line| self.log.line(line)),
+                    .take(&chunk[..length], |line| self.log.output(line)),
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => {
                     self.ended = error.kind() != io::ErrorKind::WouldBlock;

@@ -17,6 +17,14 @@ pub(crate) enum Status {
 }
 
 impl Status {
+    /// An error type, or one in the shape of one.
+    pub(crate) fn name(&self) -> &str {
+        match self {
+            Self::Timeout => "Sandbox.Timedout",
+            Self::Error { error_type } => error_type,
+        }
+    }
+
     fn append_to(&self, line: &mut String) {
         // Writing to a String cannot fail.
         let _ = match self {
@@ -33,6 +41,14 @@ pub(crate) enum Cold {
     Init(Duration),
     /// From a snapshot, the init before which is reported by itself.
     Restore(Duration),
+}
+
+impl Cold {
+    pub(crate) fn duration(self) -> Duration {
+        match self {
+            Self::Init(duration) | Self::Restore(duration) => duration,
+        }
+    }
 }
 
 /// Whether the init was the first one, or came with an invocation because that had failed.
@@ -64,18 +80,24 @@ pub(crate) struct Report<'a> {
 }
 
 impl Report<'_> {
+    /// In whole milliseconds, with what came before it.
+    pub(crate) fn billed(&self) -> u128 {
+        let cold = self.cold.map_or(Duration::ZERO, Cold::duration);
+        whole_milliseconds(self.duration + cold)
+    }
+
+    pub(crate) fn memory_used_mb(&self) -> u64 {
+        self.memory_used.div_ceil(1 << 20)
+    }
+
     pub(crate) fn line(&self) -> String {
-        let cold = match self.cold {
-            Some(Cold::Init(duration) | Cold::Restore(duration)) => duration,
-            None => Duration::ZERO,
-        };
-        let billed = whole_milliseconds(self.duration + cold);
+        let billed = self.billed();
         let mut line = format!(
             "REPORT RequestId: {}\tDuration: {:.2} ms\tBilled Duration: {billed} ms\tMemory Size: {} MB\tMax Memory Used: {} MB",
             self.request_id,
             milliseconds(self.duration),
             self.memory_size,
-            self.memory_used.div_ceil(1 << 20),
+            self.memory_used_mb(),
         );
         // Writing to a String cannot fail.
         let _ = match self.cold {

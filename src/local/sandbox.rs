@@ -16,6 +16,7 @@ use tokio::{net::TcpListener, sync::mpsc, task::AbortHandle, time::timeout};
 
 use crate::local::{
     calls::Calls,
+    console::{recorder::Recorder, tap::tap},
     extensions_api,
     failure::Failure,
     invocation,
@@ -52,7 +53,11 @@ pub(crate) enum Event {
 
 impl Sandbox {
     /// Starts the bootstrap.
-    pub(crate) async fn start(function: &Function, log: &Log) -> io::Result<Self> {
+    pub(crate) async fn start(
+        function: &Function,
+        log: &Log,
+        recorder: &Recorder,
+    ) -> io::Result<Self> {
         let listener = match &function.runtime_api {
             Some(listener) => {
                 let listener = listener.try_clone()?;
@@ -87,6 +92,7 @@ impl Sandbox {
         let handler = function.handler.clone();
         let mut router = runtime_api::router(caller.clone(), has_snapshots, log.clone())
             .merge(extensions_api::router(caller, handler, log.clone()));
+        router = tap(router, recorder);
         if function.runtime_api.is_some() {
             router = watched::watch(router, log.clone());
         }

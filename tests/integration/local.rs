@@ -880,7 +880,7 @@ while True:
 }
 
 /// Sends `request` as it is and returns all that comes back.
-async fn raw(address: SocketAddr, request: &str) -> String {
+pub(crate) async fn raw(address: SocketAddr, request: &str) -> String {
     let mut stream = tokio::net::TcpStream::connect(address).await.unwrap();
     stream.write_all(request.as_bytes()).await.unwrap();
     let mut answer = Vec::new();
@@ -925,8 +925,16 @@ async fn requests_that_no_gateway_passes_on() {
     for (request, answer) in [
         ("GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n", "HTTP/1.1 400 "),
         ("CONNECT a:443 HTTP/1.1\r\nHost: a\r\n", "HTTP/1.1 405 "),
-        ("GET /_console HTTP/1.1\r\nHost: a\r\n", "HTTP/1.1 404 "),
-        ("GET /_console/ HTTP/1.1\r\nHost: a\r\n", "HTTP/1.1 404 "),
+        ("GET /_console HTTP/1.1\r\nHost: a\r\n", "HTTP/1.1 403 "),
+        ("GET /_console/ HTTP/1.1\r\nHost: a\r\n", "HTTP/1.1 403 "),
+        (
+            "POST /_console HTTP/1.1\r\nHost: [::1]\r\n",
+            "HTTP/1.1 405 ",
+        ),
+        (
+            "PUT /_console/x/y HTTP/1.1\r\nHost: localhost\r\n",
+            "HTTP/1.1 404 ",
+        ),
     ] {
         let got = raw(
             local.address,

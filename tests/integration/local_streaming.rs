@@ -56,7 +56,7 @@ def invocation():
 
 impl Local {
     /// A local Lambda of a bootstrap that streams.
-    async fn streaming(script: &str) -> Self {
+    pub(crate) async fn streaming(script: &str) -> Self {
         Self::streaming_with(script, |_| {}).await
     }
 
@@ -68,7 +68,7 @@ impl Local {
         .await
     }
 
-    async fn go(&self) {
+    pub(crate) async fn go(&self) {
         go(self.folder.path()).await;
     }
 }

@@ -21,6 +21,7 @@ mod init;
 mod lambda;
 mod local;
 mod local_concurrency;
+mod local_console;
 mod local_extensions;
 mod local_snapstart;
 mod local_streaming;

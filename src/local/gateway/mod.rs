@@ -17,6 +17,7 @@ use bytes::Bytes;
 use crate::local::{
     Front,
     body::{self, Collected, PAYLOAD_LIMIT},
+    console::recorder::Source,
     gateway::answer::{Answer, Content},
     invocation::{Ids, Invocation, Outcome},
 };
@@ -68,7 +69,15 @@ pub(crate) async fn handle(
     if event.len() > PAYLOAD_LIMIT {
         return too_large(&front, event.len());
     }
-    let what = format!("{} {}: {}", parts.method, parts.uri, ids.request_id);
+    let request_id = ids.request_id.clone();
+    let what = format!("{} {}: {request_id}", parts.method, parts.uri);
+    front.recorder.queued(
+        &request_id,
+        Source::Http {
+            method: parts.method.to_string(),
+            uri: parts.uri.to_string(),
+        },
+    );
     let result = match front.queue.invoke(Invocation::new(ids, event)).await {
         None => {
             return message(
@@ -89,12 +98,16 @@ pub(crate) async fn handle(
             for warning in &answer.warnings {
                 front.log.note(format_args!("{what}: {warning}"));
             }
+            front.recorder.replied(&request_id, answer.status.as_u16());
             respond(&parts.method, answer)
         }
         Err(reason) => {
             front
                 .log
                 .note(format_args!("{what}: 502 Bad Gateway: {reason}"));
+            front
+                .recorder
+                .replied(&request_id, StatusCode::BAD_GATEWAY.as_u16());
             message(StatusCode::BAD_GATEWAY, "Internal Server Error")
         }
     }
