@@ -2,13 +2,16 @@
 
 use std::collections::HashMap;
 use std::fs;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal};
 
 use super::pidfd::PidFd;
 
-/// How often /proc is read anew for what was started while it was read: a stopped process starts nothing.
-const ATTEMPTS: u32 = 10;
+/// How long /proc is read anew for what was started while it was read. A stopped process starts nothing, but one that has been told
+/// to stop in the middle of a fork ends that first, and needs a processor for it.
+const PATIENCE: Duration = Duration::from_millis(500);
 
 /// What a stopped process had started, stopped like it.
 pub struct Frozen(Vec<PidFd>);
@@ -35,21 +38,25 @@ impl Frozen {
     fn stop(pid: Pid, pidfd: &PidFd, family: impl Fn(&Table) -> Vec<Pid>) -> Frozen {
         pidfd.signal(Signal::STOP);
         let mut stopped: HashMap<Pid, PidFd> = HashMap::new();
-        for _ in 0..ATTEMPTS {
-            let mut found = family(&Table::read());
+        let begun = Instant::now();
+        while begun.elapsed() < PATIENCE {
+            let table = Table::read();
+            let mut found = family(&table);
+            let is_at_rest = found.iter().chain([&pid]).all(|pid| table.is_at_rest(*pid));
             found.retain(|found| *found != pid && !stopped.contains_key(found));
             // opened before the first of them ends: no process id is used twice
             let found = found
                 .into_iter()
                 .filter_map(|pid| Some((pid, PidFd::open(pid).ok()?)));
             let found: Vec<(Pid, PidFd)> = found.collect();
-            if found.is_empty() {
+            if found.is_empty() && is_at_rest {
                 break;
             }
             found
                 .iter()
                 .for_each(|(_, found)| found.signal(Signal::STOP));
             stopped.extend(found);
+            thread::yield_now();
         }
         Frozen(stopped.into_values().collect())
     }
@@ -102,6 +109,12 @@ impl Table {
         Table(entries.collect())
     }
 
+    /// Whether a process starts nothing any more: it is stopped, or has ended.
+    fn is_at_rest(&self, pid: Pid) -> bool {
+        let mut its = self.0.iter().filter(|entry| entry.pid == pid);
+        its.all(|entry| entry.stat.has_ended || entry.stat.is_stopped)
+    }
+
     fn children_of(&self, parent: Pid) -> impl Iterator<Item = Pid> {
         let parent = parent.as_raw_nonzero().get();
         let is_child = move |entry: &&Entry| entry.stat.parent == parent;
@@ -136,6 +149,7 @@ impl Table {
 #[derive(Debug, PartialEq, Eq)]
 struct Stat {
     has_ended: bool,
+    is_stopped: bool,
     parent: i32,
     session: i32,
 }
@@ -145,8 +159,10 @@ impl Stat {
     fn parse(stat: &str) -> Option<Stat> {
         let (_, behind_name) = stat.rsplit_once(')')?;
         let mut fields = behind_name.split_ascii_whitespace();
+        let state = fields.next()?;
         Some(Stat {
-            has_ended: matches!(fields.next()?, "Z" | "X"),
+            has_ended: matches!(state, "Z" | "X"),
+            is_stopped: matches!(state, "T" | "t"),
             parent: fields.next()?.parse().ok()?,
             session: fields.nth(1)?.parse().ok()?,
         })
@@ -162,17 +178,18 @@ mod tests {
 
     #[test]
     fn the_fields_are_found_behind_any_name() {
-        let stat = |has_ended, parent, session| {
+        let stat = |state, parent, session| {
             Some(Stat {
-                has_ended,
+                has_ended: state == 'Z',
+                is_stopped: state == 'T',
                 parent,
                 session,
             })
         };
         for (text, expected) in [
-            ("17 (php-fpm) S 4 17 18 0", stat(false, 4, 18)),
-            ("17 (a) b) S 9 (x) Z 4 17 8 0", stat(true, 4, 8)),
-            ("17 (:) 1 2)) S 4 17 5", stat(false, 4, 5)),
+            ("17 (php-fpm) S 4 17 18 0", stat('S', 4, 18)),
+            ("17 (a) b) S 9 (x) Z 4 17 8 0", stat('Z', 4, 8)),
+            ("17 (:) 1 2)) T 4 17 5", stat('T', 4, 5)),
             ("17 (x) S 4 17", None),
             ("", None),
         ] {
