@@ -13,12 +13,13 @@ cd "$(dirname "$0")/.."
 make image-browser image-toolchain image PHP="$php"
 mkdir -p dist
 wiki=$(mktemp -d)
+written=$(mktemp)
 container=
 clear_away() {
     if [ -n "$container" ]; then
         docker rm --force "$container" >/dev/null
     fi
-    rm -rf "$wiki"
+    rm -rf "$wiki" "$written"
 }
 trap clear_away EXIT
 
@@ -31,9 +32,12 @@ try() { # name, docker run's options
     # in one network, so that both reach each other at localhost
     if ! docker run --rm --init --network "container:$container" --user "$(id -u):$(id -g)" --env HOME=/tmp \
         --env PYTHONDONTWRITEBYTECODE=1 --volume "$PWD/tests/browser:/tests:ro" --volume "$PWD/dist:/dist" \
-        php-fpm-lambda-browser "/tests/$name" http://localhost:8080/ /dist; then
+        php-fpm-lambda-browser "/tests/$name" http://localhost:8080/ /dist 2>&1 | tee "$written"; then
         echo 'what the container wrote:'
         docker logs "$container"
+        # again, since it is above all of that
+        echo "what $name said:"
+        grep --invert-match '^ok: ' "$written"
         exit 1
     fi
     docker rm --force "$container" >/dev/null

@@ -9,12 +9,20 @@ from selenium.webdriver.chrome.service import Service
 # In seconds; nothing waits longer than this for an event.
 PATIENCE = 60
 
-# Calls back as soon as a condition holds, which only a change of the document can bring about.
+# Calls back as soon as a condition holds, which a change of the document, a part that has loaded or one that was opened can bring about.
 UNTIL = """
-const done = arguments[0], holds = () => %s;
-if (holds()) { done(); return; }
-const observer = new MutationObserver(() => { if (holds()) { observer.disconnect(); done(); } });
+const done = arguments[0];
+const check = () => {
+    if (%s) {
+        observer.disconnect();
+        events.forEach(event => document.removeEventListener(event, check, true));
+        done();
+    }
+};
+const observer = new MutationObserver(check), events = ['load', 'toggle'];
 observer.observe(document, { subtree: true, childList: true, attributes: true, characterData: true });
+events.forEach(event => document.addEventListener(event, check, true));
+check();
 """
 
 # WCAG's contrast of each text with the colour behind it, the lowest first.
