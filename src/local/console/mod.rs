@@ -39,8 +39,8 @@ use tokio::sync::Notify;
 use crate::local::{
     Front,
     console::{feed::Feed, record::Source},
+    function::Function,
     invoke_api,
-    options::Function,
 };
 
 /// What the page is made of. It asks for nothing else: no build step, no other host.
