@@ -25,7 +25,7 @@ use crate::local::{
     initialization::Initialization,
     invocation::{Caller, Queued},
     log::Log,
-    protocol::{self, Handover},
+    protocol::{self, call::Handover},
     report::{self, Cold, Phase, Report, Status},
     sandbox::{Event, Sandbox},
 };

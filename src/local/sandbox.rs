@@ -25,7 +25,10 @@ use crate::local::{
     log::Log,
     output::Output,
     process::Process,
-    protocol::{self, Call, Handover, Protocol},
+    protocol::{
+        self, Protocol,
+        call::{Call, Handover},
+    },
     runtime_api, watched,
 };
 
