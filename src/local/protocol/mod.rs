@@ -146,66 +146,48 @@ impl Protocol {
                 result,
                 verdict,
                 reply,
-            } => match self.in_flight.answer(&invocation) {
-                Ok(()) => {
-                    let _ = reply.send(verdict);
-                    Some(Event::Answered {
-                        request_id: invocation.request_id,
-                        result,
-                    })
-                }
-                Err(refusal) => {
-                    let _ = reply.send(Err(refusal));
-                    None
-                }
-            },
+            } => {
+                let accepted = self.in_flight.answer(&invocation);
+                let request_id = invocation.request_id;
+                let event = Event::Answered { request_id, result };
+                respond(reply, accepted, verdict, event)
+            }
             Call::Begin {
                 invocation,
                 begun,
                 reply,
-            } => match self.in_flight.begin(&invocation) {
-                Ok(()) => {
-                    let _ = reply.send(Ok(()));
-                    Some(Event::Begun {
-                        request_id: invocation.request_id,
-                        begun,
-                    })
-                }
-                Err(refusal) => {
-                    let _ = reply.send(Err(refusal));
-                    None
-                }
-            },
+            } => {
+                let accepted = self.in_flight.begin(&invocation);
+                let request_id = invocation.request_id;
+                respond(reply, accepted, Ok(()), Event::Begun { request_id, begun })
+            }
             Call::End {
                 request_id,
                 result,
                 verdict,
                 reply,
-            } => match self.in_flight.end(&request_id) {
-                Ok(()) => {
-                    let _ = reply.send(verdict);
-                    Some(Event::Answered {
-                        request_id,
-                        result: result.map(|()| Bytes::new()),
-                    })
-                }
-                Err(refusal) => {
-                    let _ = reply.send(Err(refusal));
-                    None
-                }
-            },
-            Call::InitError { failure, reply } => self.gave_up(
-                failure,
-                matches!(self.phase, Phase::Init),
-                "init is over: use /runtime/invocation/{id}/error",
-                reply,
-            ),
-            Call::RestoreError { failure, reply } => self.gave_up(
-                failure,
-                matches!(self.phase, Phase::Restoring),
-                "nothing is being restored",
-                reply,
-            ),
+            } => {
+                let accepted = self.in_flight.end(&request_id);
+                let result = result.map(|()| Bytes::new());
+                let event = Event::Answered { request_id, result };
+                respond(reply, accepted, verdict, event)
+            }
+            Call::InitError { failure, reply } => {
+                let accepted = match self.phase {
+                    Phase::Init => Ok(()),
+                    _ => Err(Refusal::state(
+                        "init is over: use /runtime/invocation/{id}/error",
+                    )),
+                };
+                respond(reply, accepted, Ok(()), Event::InitFailed(failure))
+            }
+            Call::RestoreError { failure, reply } => {
+                let accepted = match self.phase {
+                    Phase::Restoring => Ok(()),
+                    _ => Err(Refusal::state("nothing is being restored")),
+                };
+                respond(reply, accepted, Ok(()), Event::InitFailed(failure))
+            }
             Call::RestoreNext { reply } => {
                 if matches!(self.phase, Phase::Init) {
                     self.phase = Phase::Snapshot(reply);
@@ -229,22 +211,6 @@ impl Protocol {
                 .extensions
                 .wait(&identifier, reply)
                 .then_some(Event::ExtensionStarted),
-        }
-    }
-
-    fn gave_up(
-        &self,
-        failure: Failure,
-        is_due: bool,
-        otherwise: &str,
-        reply: oneshot::Sender<Result<(), Refusal>>,
-    ) -> Option<Event> {
-        if is_due {
-            let _ = reply.send(Ok(()));
-            Some(Event::InitFailed(failure))
-        } else {
-            let _ = reply.send(Err(Refusal::state(otherwise)));
-            None
         }
     }
 
@@ -287,6 +253,19 @@ impl Protocol {
         }
         Some(handover)
     }
+}
+
+/// Tells the runtime the verdict on a call that was accepted, else why it was not; gives the event that it was then.
+fn respond(
+    reply: oneshot::Sender<Result<(), Refusal>>,
+    accepted: Result<(), Refusal>,
+    verdict: Result<(), Refusal>,
+    event: Event,
+) -> Option<Event> {
+    let is_accepted = accepted.is_ok();
+    // It fails when the client has gone; its call counts all the same.
+    let _ = reply.send(accepted.and(verdict));
+    is_accepted.then_some(event)
 }
 
 #[cfg(test)]
