@@ -1,162 +1,22 @@
-//! Every variable that the runtime reads, in one list, and the checked values.
+//! The checked values of all variables.
 //!
 //! [`Config::read`] takes a lookup function instead of the environment, and reports all bad values at once.
-//! `docs/configuration.md` repeats [`VARIABLES`]; a test compares the two.
 
+mod reader;
 mod reference;
+mod status_codes;
+mod variables;
 
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use self::reader::Reader;
 pub use self::reference::{Reference, Selector, SessionToken, Value};
+pub use self::status_codes::StatusCodes;
+pub use self::variables::{VARIABLES, Variable};
 use crate::http::cache_control;
 use crate::log::{Format, Level};
-
-/// One environment variable: what it is called, what holds without it, what it accepts and what it does.
-pub struct Variable {
-    /// The name as Lambda or the user sets it.
-    pub name: &'static str,
-    /// What holds when it is unset or empty.
-    pub default: &'static str,
-    /// Which values are allowed, with their unit.
-    pub allowed: &'static str,
-    /// What it means.
-    pub meaning: &'static str,
-}
-
-/// All variables: Lambda's own first, then those of this runtime.
-pub const VARIABLES: &[Variable] = &[
-    Variable {
-        name: "AWS_LAMBDA_RUNTIME_API",
-        default: "none, Lambda sets it",
-        allowed: "host:port",
-        meaning: "where the Runtime API listens",
-    },
-    Variable {
-        name: "_HANDLER",
-        default: "index.php",
-        allowed: "a PHP file below LAMBDA_TASK_ROOT, or a folder such as public (. is LAMBDA_TASK_ROOT itself)",
-        meaning: "the script that answers every request, or the folder of a site, whose scripts are run by their paths and whose other files are sent; Lambda sets it from the function's handler. The bootstrap's argument, which is a container image's CMD, counts more",
-    },
-    Variable {
-        name: "LAMBDA_TASK_ROOT",
-        default: "/var/task",
-        allowed: "a folder",
-        meaning: "where the function's code is",
-    },
-    Variable {
-        name: "AWS_LAMBDA_FUNCTION_MEMORY_SIZE",
-        default: "none, Lambda sets it",
-        allowed: "a whole number of megabytes from 1 to 1000000",
-        meaning: "the function's memory, of which PHP's memory_limit is made",
-    },
-    Variable {
-        name: "AWS_LAMBDA_MAX_CONCURRENCY",
-        default: "1",
-        allowed: "a whole number from 1 to 1000",
-        meaning: "how many invocations Lambda sends at once, and so how many workers there are",
-    },
-    Variable {
-        name: "AWS_LAMBDA_INITIALIZATION_TYPE",
-        default: "none, Lambda sets it",
-        allowed: "any text",
-        meaning: "snap-start: the sandbox is restored from a snapshot of what it is after its init",
-    },
-    Variable {
-        name: "AWS_LAMBDA_LOG_FORMAT",
-        default: "Text",
-        allowed: "Text or JSON, in any case of letters",
-        meaning: "how a log line is written",
-    },
-    Variable {
-        name: "AWS_LAMBDA_LOG_LEVEL",
-        default: "TRACE",
-        allowed: "TRACE, DEBUG, INFO, WARN, ERROR or FATAL",
-        meaning: "lines below this level are left out: the runtime's own, and with JSON PHP's too",
-    },
-    Variable {
-        name: "PARAMETERS_SECRETS_EXTENSION_HTTP_PORT",
-        default: "2773",
-        allowed: "a whole number from 1 to 65535",
-        meaning: "where AWS's Parameters and Secrets extension listens: asked where a variable's value begins with ssm: or secretsmanager:, see [secrets.md](secrets.md)",
-    },
-    Variable {
-        name: "AWS_SESSION_TOKEN",
-        default: "none, Lambda sets it",
-        allowed: "any text",
-        meaning: "what that extension wants to see; it is asked for nothing without it",
-    },
-    Variable {
-        name: "PHP_FPM",
-        default: "/opt/bin/php-fpm, else php-fpm or the newest php-fpm8.* on PATH or in /usr/sbin",
-        allowed: "the path of a php-fpm 8 program",
-        meaning: "the php-fpm to start",
-    },
-    Variable {
-        name: "PHP_INI_SCAN_DIR",
-        default: "PHP's own folder, then LAMBDA_TASK_ROOT/php/conf.d",
-        allowed: "folders, separated by colons",
-        meaning: "PHP's own variable: where *.ini files are read. LAMBDA_TASK_ROOT/php.ini is read in any case where it exists",
-    },
-    Variable {
-        name: "PHP_LAMBDA_INVOKE_MODE",
-        default: "buffered",
-        allowed: "buffered or response_stream",
-        meaning: "how an answer reaches Lambda: as one JSON document when PHP has finished, or piece by piece. Set response_stream where the Function URL's invoke mode is RESPONSE_STREAM, or the REST API's response transfer mode STREAM; answers to all other events are buffered all the same",
-    },
-    Variable {
-        name: "PHP_LAMBDA_EVENT_HANDLER",
-        default: "the handler, or the index.php of a site",
-        allowed: "a PHP file below LAMBDA_TASK_ROOT",
-        meaning: "the script for events that are not HTTP requests",
-    },
-    Variable {
-        name: "PHP_LAMBDA_CONSOLE",
-        default: "none",
-        allowed: "a PHP file below LAMBDA_TASK_ROOT",
-        meaning: "the console script, such as artisan or bin/console, that an event such as {\"cli\": \"migrate --force\"} runs with its arguments; without it such an event is one like any other. See [console.md](console.md)",
-    },
-    Variable {
-        name: "PHP_LAMBDA_BASE_PATH",
-        default: "none",
-        allowed: "a path that begins with /",
-        meaning: "a prefix that is taken off the request's path, for an API behind a base path mapping",
-    },
-    Variable {
-        name: "PHP_LAMBDA_STATIC_CACHE_CONTROL",
-        default: "none",
-        allowed: "directives of Cache-Control, such as public, max-age=3600",
-        meaning: "the Cache-Control of the files that a site sends without PHP",
-    },
-    Variable {
-        name: "PHP_LAMBDA_TIMEOUT_MARGIN_MS",
-        default: "500",
-        allowed: "a whole number of milliseconds from 1 to 60000",
-        meaning: "how long before Lambda's deadline a script is stopped, so that its log and the error still get out",
-    },
-    Variable {
-        name: "PHP_LAMBDA_ERROR_STATUS_CODES",
-        default: "none",
-        allowed: "HTTP status codes and ranges from 100 to 999, such as 500,502-504",
-        meaning: "an answer with one of these fails the invocation",
-    },
-    Variable {
-        name: "PHP_LAMBDA_MAX_REQUESTS",
-        default: "0",
-        allowed: "a whole number from 0 (never) to 1000000000",
-        meaning: "the worker is replaced, between two invocations, after so many requests",
-    },
-    Variable {
-        name: "PHP_LAMBDA_WARMUP",
-        default: "none",
-        allowed: "a PHP file below LAMBDA_TASK_ROOT",
-        meaning: "a script that runs in each worker before its first event, to load code and open connections; what it prints is dropped",
-    },
-];
-
-/// The prefix of this runtime's own variables; an unknown name behind it is an error, so that a misspelling is not silent.
-const OWN_PREFIX: &str = "PHP_LAMBDA_";
 
 /// The checked configuration.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -205,38 +65,6 @@ pub struct Config {
     pub max_requests: Option<u64>,
     /// Runs in each worker before its first event, relative to the task root.
     pub warmup: Option<String>,
-}
-
-/// A set of HTTP status codes as inclusive ranges.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct StatusCodes(Vec<(u16, u16)>);
-
-impl StatusCodes {
-    /// Whether `status` is one of them.
-    pub fn contains(&self, status: u16) -> bool {
-        self.0
-            .iter()
-            .any(|&(first, last)| (first..=last).contains(&status))
-    }
-
-    fn parse(text: &str) -> Option<StatusCodes> {
-        let code = |text: &str| {
-            text.trim()
-                .parse::<u16>()
-                .ok()
-                .filter(|code| (100..=999).contains(code))
-        };
-        let range = |item: &str| match item.split_once('-') {
-            Some((first, last)) => {
-                Some((code(first)?, code(last)?)).filter(|(first, last)| first <= last)
-            }
-            None => code(item).map(|code| (code, code)),
-        };
-        text.split(',')
-            .map(range)
-            .collect::<Option<Vec<_>>>()
-            .map(StatusCodes)
-    }
 }
 
 /// Everything that is wrong with the configuration; its text names each variable, its value and what is allowed.
@@ -368,94 +196,6 @@ fn number(text: &str, least: u64, most: u64) -> Option<u64> {
 fn base_path(text: &str) -> Option<Option<String>> {
     let path = text.strip_prefix('/')?.trim_end_matches('/');
     Some((!path.is_empty()).then(|| format!("/{path}")))
-}
-
-struct Reader<L> {
-    lookup: L,
-    problems: Vec<String>,
-}
-
-impl<L: Fn(&str) -> Option<OsString>> Reader<L> {
-    fn path(&self, name: &str) -> Option<PathBuf> {
-        (self.lookup)(name)
-            .filter(|value| !value.is_empty())
-            .map(PathBuf::from)
-    }
-
-    fn text(&mut self, name: &str) -> Option<String> {
-        self.parsed(name, |text| Some(text.to_owned()))
-    }
-
-    /// Lambda starts a container image's ENTRYPOINT with its CMD, which is the handler.
-    fn argument(&mut self, arguments: impl Iterator<Item = OsString>) -> Option<String> {
-        let arguments: Vec<OsString> = arguments.collect();
-        match &arguments[..] {
-            [] => None,
-            [handler] if handler.is_empty() => None,
-            [handler] if handler.to_str().is_some() => handler.to_str().map(str::to_owned),
-            _ => {
-                self.problems.push(format!(
-                    "the bootstrap's arguments are {arguments:?}, allowed: the handler alone, such as index.php"
-                ));
-                None
-            }
-        }
-    }
-
-    fn parsed<T>(&mut self, name: &str, parse: impl FnOnce(&str) -> Option<T>) -> Option<T> {
-        let value = (self.lookup)(name).filter(|value| !value.is_empty())?;
-        let parsed = value.to_str().and_then(parse);
-        if parsed.is_none() {
-            let variable = VARIABLES.iter().find(|variable| variable.name == name);
-            let allowed = variable.map_or("UTF-8 text", |variable| variable.allowed);
-            self.problems
-                .push(format!("{name} is {value:?}, allowed: {allowed}"));
-        }
-        parsed
-    }
-
-    /// The user's own variables alone: Lambda's and the runtime's are read before there could be any other value.
-    fn replaced(&mut self, names: &[OsString]) -> Vec<(OsString, Value)> {
-        let is_known = |name: &OsStr| VARIABLES.iter().any(|variable| name == variable.name);
-        let is_users =
-            |name: &OsStr| !name.as_encoded_bytes().starts_with(b"AWS_") && !is_known(name);
-        let mut found = Vec::new();
-        for name in names.iter().filter(|name| is_users(name)) {
-            let value = name.to_str().and_then(|name| (self.lookup)(name));
-            match value.as_deref().and_then(Value::parse) {
-                Some(Ok(value)) => found.push((name.clone(), value)),
-                // without the value, which may be a secret that begins so by chance
-                Some(Err(problem)) => self
-                    .problems
-                    .push(format!("{} {problem}", name.to_string_lossy())),
-                None => {}
-            }
-        }
-        found.sort_by(|(a, _), (b, _)| a.cmp(b));
-        found
-    }
-
-    fn unknown_names(&mut self, names: impl Iterator<Item = OsString>) {
-        let own = || {
-            VARIABLES
-                .iter()
-                .map(|variable| variable.name)
-                .filter(|name| name.starts_with(OWN_PREFIX))
-        };
-        let mut unknown: Vec<OsString> = names
-            .filter(|name| name.as_encoded_bytes().starts_with(OWN_PREFIX.as_bytes()))
-            .filter(|name| !own().any(|known| name == known))
-            .collect();
-        unknown.sort();
-        for name in unknown {
-            let shown = name.to_string_lossy();
-            let value = (self.lookup)(&shown).unwrap_or_default();
-            let known = own().collect::<Vec<_>>().join(", ");
-            self.problems.push(format!(
-                "{shown} is {value:?}, but there is no such variable, allowed: {known}"
-            ));
-        }
-    }
 }
 
 #[cfg(test)]
@@ -602,13 +342,6 @@ mod tests {
         }
         assert!(invalid.to_string().contains("PHP_LAMBDA_TIMEOUT_MARGIN_MS"));
         assert_eq!(invalid.runtime_api.as_deref(), Some("a:1"));
-    }
-
-    #[test]
-    fn each_form_of_a_bad_status_list() {
-        for text in ["500,", "50", "1000", "a", "500-", "-500", "500--502"] {
-            assert_eq!(StatusCodes::parse(text), None, "{text}");
-        }
     }
 
     #[test]

@@ -1,9 +1,10 @@
 //! The life of the process: configure, start php-fpm, report ready, answer invocations until Lambda ends it.
 
+mod backoff;
+mod function;
+mod resource_limits;
 mod secrets;
 
-use std::fs::Metadata;
-use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::rc::Rc;
 use std::time::Duration;
@@ -12,18 +13,15 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 use tokio::task::{JoinSet, LocalSet};
 
-use crate::cgi::params::{LambdaContext, Script, of_event};
+use self::backoff::Failures;
+use self::function::function_of;
 use crate::config::{Config, Invalid};
-use crate::console::{Console, program};
 use crate::failure::Failure;
-use crate::fpm::settings::Settings;
 use crate::fpm::{Fpm, StartError};
-use crate::invocation::{self, Deadline, Function, Handler};
+use crate::invocation::{self, Deadline, Function};
 use crate::log::{Context, Level, Log};
-use crate::process::environment::Environment;
 use crate::runtime_api::{Error, Invocation, RuntimeApi};
-use crate::site::Site;
-use crate::slot::{Slot, encode};
+use crate::slot::Slot;
 
 /// Lambda gives 300 ms between SIGTERM and SIGKILL: what an invocation under way gets of them.
 const SHUTDOWN_INVOCATION: Duration = Duration::from_millis(180);
@@ -60,7 +58,7 @@ async fn serve(config: Config, terminate: &mut Signal) -> ExitCode {
         format: config.log_format,
         level: config.log_level,
     };
-    set_limits(config.slots);
+    resource_limits::apply(config.slots);
     let (mut function, warmup, mut settings) = match function_of(&config, log) {
         Ok(all) => all,
         Err(failure) => {
@@ -290,36 +288,6 @@ async fn answer_invocations(
     }
 }
 
-/// Calls of `/next` that failed in a row.
-#[derive(Default)]
-struct Failures(u32);
-
-impl Failures {
-    /// A Runtime API that cannot be reached so often is not there any more.
-    const TOO_MANY: u32 = 5;
-
-    /// Logs it and waits, longer each time: 10 ms to 1 s.
-    async fn wait_after(&mut self, error: &Error, log: Log) {
-        self.0 += 1;
-        let is_last = match error {
-            Error::Fatal(_) => true,
-            Error::Unreachable(_) => self.are_too_many(),
-            // of one slot: its neighbours may be at work
-            Error::Refused(_) => false,
-        };
-        if is_last {
-            return;
-        }
-        log.write(&Context::default(), Level::Error, &error.to_string());
-        let pause = Duration::from_millis(10) * 2u32.pow(self.0.min(8) - 1);
-        tokio::time::sleep(pause.min(Duration::from_secs(1))).await;
-    }
-
-    fn are_too_many(&self) -> bool {
-        self.0 >= Self::TOO_MANY
-    }
-}
-
 /// Reports to the log and to Lambda, each once: as the failure of the init, or of the `first` invocation where that is under
 /// way already.
 async fn fail_start(
@@ -349,158 +317,6 @@ async fn fail_start(
         _ = terminate.recv() => {}
     }
     ExitCode::FAILURE
-}
-
-/// What the configuration says of the scripts, of the request that warms a worker up, and of php-fpm.
-fn function_of(
-    config: &Config,
-    log: Log,
-) -> Result<(Function, Option<Vec<u8>>, Settings), Failure> {
-    let handler = handler(config)?;
-    let event_script = match &handler {
-        Handler::Site(site) if config.event_handler == config.handler => {
-            site.front_controller().map_err(unreadable)?
-        }
-        _ => Some(script(
-            config,
-            &config.event_handler,
-            "PHP_LAMBDA_EVENT_HANDLER",
-        )?),
-    };
-    let warmup = match &config.warmup {
-        Some(warmup) => {
-            let script = script(config, warmup, "PHP_LAMBDA_WARMUP")?;
-            Some(encode(&of_event(b"", &script, &LambdaContext::default()))?)
-        }
-        None => None,
-    };
-    let settings = Settings {
-        program: config.php_fpm.clone(),
-        task_root: config.task_root.clone(),
-        slots: config.slots,
-        memory: config.memory,
-        streams: config.streams,
-        ini_scan_dir: config.ini_scan_dir.clone(),
-        environment: Environment::default(),
-    };
-    let function = Function {
-        handler,
-        event_script,
-        console: match &config.console {
-            Some(path) => Some(console(config, path, &settings)?),
-            None => None,
-        },
-        streams: config.streams,
-        timeout_margin: config.timeout_margin,
-        error_status_codes: config.error_status_codes.clone(),
-        max_requests: config.max_requests,
-        log,
-    };
-    Ok((function, warmup, settings))
-}
-
-/// What runs the commands of events.
-fn console(config: &Config, path: &str, settings: &Settings) -> Result<Console, Failure> {
-    let script = script(config, path, "PHP_LAMBDA_CONSOLE")?;
-    let search = std::env::var_os("PATH").unwrap_or_default();
-    let php_fpm = settings
-        .find_program(&search)
-        .map_err(Failure::PhpFpmStartFailed)?;
-    Ok(Console {
-        program: program::find(&php_fpm, &search).map_err(Failure::NoCommandLine)?,
-        script: PathBuf::from(script.filename),
-        task_root: config.task_root.clone(),
-        environment: Environment::default(),
-    })
-}
-
-/// A script, or a folder that is a site.
-fn handler(config: &Config) -> Result<Handler, Failure> {
-    let (path, metadata) = named(config, &config.handler, "The handler")?;
-    if !metadata.is_dir() {
-        return script(config, &config.handler, "The handler").map(Handler::Script);
-    }
-    let site = Site::new(
-        &config.task_root,
-        &path,
-        config.base_path.clone(),
-        config.static_cache_control.clone(),
-    );
-    site.map(Handler::Site).map_err(unreadable)
-}
-
-/// The script that the handler, or a variable, names: a file below the task root.
-fn script(config: &Config, handler: &str, variable: &str) -> Result<Script, Failure> {
-    let (relative, metadata) = named(config, handler, variable)?;
-    if !metadata.is_file() {
-        let root = config.task_root.display();
-        return Err(no_handler(
-            variable,
-            handler,
-            &format!("in {root} that is no file"),
-        ));
-    }
-    let (Some(root), Some(relative)) = (config.task_root.to_str(), relative.to_str()) else {
-        return Err(no_handler(variable, handler, "the path is not UTF-8"));
-    };
-    Ok(Script::new(root, relative, config.base_path.clone()))
-}
-
-/// The path of what the handler, or a variable, names, without dots, and what is there.
-fn named(config: &Config, handler: &str, variable: &str) -> Result<(PathBuf, Metadata), Failure> {
-    use std::path::Component;
-    let root = config.task_root.display();
-    let components = || {
-        Path::new(handler)
-            .components()
-            .filter(|component| *component != Component::CurDir)
-    };
-    if !components().all(|component| matches!(component, Component::Normal(_))) {
-        let what = format!(
-            "it has to be a path below {root}, without .. and without a slash at its beginning"
-        );
-        return Err(no_handler(variable, handler, &what));
-    }
-    let relative: PathBuf = components().collect();
-    match config.task_root.join(&relative).metadata() {
-        Ok(metadata) => Ok((relative, metadata)),
-        Err(error) => {
-            let what = format!("{root} has no such file ({error})");
-            Err(no_handler(variable, handler, &what))
-        }
-    }
-}
-
-fn no_handler(variable: &str, handler: &str, what: &str) -> Failure {
-    let advice = "Set the function's handler to your script, such as index.php or public/index.php, or to the folder of \
-        a site, such as public, and look whether it is in the deployed package.";
-    Failure::NoSuchHandler(format!("{variable} is {handler:?}: {what}. {advice}"))
-}
-
-fn unreadable(error: std::io::Error) -> Failure {
-    Failure::SiteUnreadable(error.to_string())
-}
-
-/// php-fpm inherits them.
-fn set_limits(slots: usize) {
-    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-    // a limit that cannot be changed is no reason not to start
-    let set = |resource, limit| _ = setrlimit(resource, limit);
-    // a crashing worker must not fill /tmp
-    let none = Rlimit {
-        current: Some(0),
-        maximum: Some(0),
-    };
-    set(Resource::Core, none);
-    // a slot has about ten descriptors here, and php-fpm has some for each
-    if slots > 1 {
-        let maximum = getrlimit(Resource::Nofile).maximum;
-        let all = Rlimit {
-            current: maximum,
-            maximum,
-        };
-        set(Resource::Nofile, all);
-    }
 }
 
 #[cfg(test)]

@@ -7,8 +7,9 @@ use php_fpm_lambda::local::{
     self,
     cli::Cli,
     deployment::{self, Deployment},
+    function::Function,
     log::Log,
-    options::{Function, Options},
+    options::Options,
 };
 use tokio::{
     runtime::{Builder, Runtime},

@@ -9,9 +9,10 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tokio::time::{Instant, sleep_until, timeout_at};
 
+use self::command::Command;
 use self::reply::Reply;
 use self::static_file::StaticFile;
-use crate::cgi::params::{Script, of_event, of_request, run_by};
+use crate::cgi::params::{Params, Script, of_event, of_request, run_by};
 use crate::config::StatusCodes;
 use crate::console::Console;
 use crate::event::Event;
@@ -169,46 +170,39 @@ async fn answer(
 ) -> Result<Vec<u8>, Failure> {
     let event = Event::decode(&invocation.event).map_err(Failure::InvalidEvent)?;
     let lambda = invocation.context();
-    if let (Event::Cli(cli), Some(console)) = (&event, &function.console) {
-        let command = command::Command {
-            console,
-            log: function.log,
-            context,
-            deadline,
-        };
-        return command.run(cli, slot.ini(), &lambda).await;
-    }
-    let script: Cow<'_, Script>;
-    let runner;
-    let (params, body, mut reply) = match &event {
-        Event::Http(dialect, request) => {
+    match (&event, &function.console) {
+        (Event::Cli(cli), Some(console)) => {
+            let command = Command {
+                console,
+                log: function.log,
+                context,
+                deadline,
+            };
+            command.run(cli, slot.ini(), &lambda).await
+        }
+        (Event::Http(dialect, request), _) => {
             let is_head = request.method.eq_ignore_ascii_case(b"HEAD");
-            script = match &function.handler {
+            let reply = Reply::new(function, context, Some((*dialect, is_head)));
+            let script = match &function.handler {
                 Handler::Script(script) => Cow::Borrowed(script),
                 Handler::Site(site) => match site.find(request).map_err(static_file::unreadable)? {
                     Target::Script(script) => Cow::Owned(script),
                     Target::Static(target) => {
-                        let reply = Reply::new(function, context, Some((*dialect, is_head)));
-                        let limit = largest(*dialect);
-                        return StaticFile {
+                        let file = StaticFile {
                             site,
                             request,
                             deadline,
-                            limit,
-                        }
-                        .send(target, reply, delivery)
-                        .await;
+                            limit: largest(*dialect),
+                        };
+                        return file.send(target, reply, delivery).await;
                     }
                 },
             };
             let params = of_request(request, &script, &lambda);
-            (
-                params,
-                request.body.as_deref().unwrap_or_default(),
-                Reply::new(function, context, Some((*dialect, is_head))),
-            )
+            let body = request.body.as_deref().unwrap_or_default();
+            run_script(slot, deadline, &params, body, reply, delivery).await
         }
-        Event::Cli(_) | Event::Other => {
+        (Event::Cli(_) | Event::Other, _) => {
             let Some(script) = &function.event_script else {
                 return Err(Failure::NoSuchHandler(
                     "The event is no HTTP request, and the handler is a folder without an index.php. \
@@ -216,17 +210,25 @@ async fn answer(
                         .to_owned(),
                 ));
             };
-            runner = slot.event_runner()?;
+            let runner = slot.event_runner()?;
             let mut params = of_event(&invocation.event, script, &lambda);
             run_by(&runner, &mut params);
-            (
-                params,
-                &invocation.event[..],
-                Reply::new(function, context, None),
-            )
+            let reply = Reply::new(function, context, None);
+            run_script(slot, deadline, &params, &invocation.event, reply, delivery).await
         }
-    };
-    let request = encode(&params)?;
+    }
+}
+
+/// Has the slot's worker run a script, and ends the worker where it comes to no answer.
+async fn run_script(
+    slot: &mut Slot,
+    deadline: &Deadline,
+    params: &Params<'_>,
+    body: &[u8],
+    mut reply: Reply<'_>,
+    delivery: &mut Delivery,
+) -> Result<Vec<u8>, Failure> {
+    let request = encode(params)?;
 
     let mut attempt = 1;
     loop {

@@ -11,7 +11,8 @@ use crate::failure::Failure;
 use crate::fastcgi::record::Part;
 use crate::log::{Context, Level};
 use crate::runtime_api::delivery::{Delivery, HungUp};
-use crate::site::answer::{PIECE, StaticAnswer};
+use crate::site::answer::StaticAnswer;
+use crate::site::body::PIECE;
 use crate::slot::Slot;
 
 /// Why a file was not sent to its end.

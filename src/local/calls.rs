@@ -2,7 +2,7 @@
 
 use tokio::sync::{mpsc, oneshot};
 
-use crate::local::{protocol::Call, refusal::Refusal};
+use crate::local::{protocol::call::Call, refusal::Refusal};
 
 #[derive(Clone, Debug)]
 pub(crate) struct Calls {

@@ -20,11 +20,12 @@ use crate::local::{
     broken::Broken,
     console::recorder::Recorder,
     failure::Failure,
+    function::Function,
     init,
+    initialization::Initialization,
     invocation::{Caller, Queued},
     log::Log,
-    options::{Function, Initialization},
-    protocol::{self, Handover},
+    protocol::{self, call::Handover},
     report::{self, Cold, Phase, Report, Status},
     sandbox::{Event, Sandbox},
 };
@@ -365,29 +366,17 @@ async fn before<T>(deadline: Option<Instant>, future: impl Future<Output = T>) -
 
 #[cfg(test)]
 mod tests {
-    use std::{io, path::PathBuf};
+    use std::path::PathBuf;
 
     use super::*;
-    use crate::local::invocation::{Ids, Invocation, Outcome, Queue};
-
-    #[derive(Clone)]
-    struct Written(std::sync::mpsc::Sender<Vec<u8>>);
-
-    impl io::Write for Written {
-        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-            self.0.send(bytes.to_vec()).map_err(io::Error::other)?;
-            Ok(bytes.len())
-        }
-
-        fn flush(&mut self) -> io::Result<()> {
-            Ok(())
-        }
-    }
+    use crate::local::{
+        invocation::{Ids, Invocation, Outcome, Queue},
+        log,
+    };
 
     #[tokio::test]
     async fn what_nobody_waits_for_any_more_is_not_started() {
-        let (sender, written) = std::sync::mpsc::channel();
-        let log = Log::new(Written(sender)).unwrap();
+        let (log, written) = log::tests::channel();
         let function = Function {
             root: PathBuf::from("/"),
             // Cannot be started, and an invocation comes to an end all the same.

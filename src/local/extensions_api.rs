@@ -15,7 +15,7 @@ use crate::local::{
     calls::Calls,
     invocation,
     log::Log,
-    protocol::Call,
+    protocol::call::Call,
     refusal::Refusal,
 };
 

@@ -8,8 +8,9 @@ use crate::local::{
     broken::Broken,
     console::recorder::Recorder,
     failure::Failure,
+    function::Function,
+    initialization::Initialization,
     log::Log,
-    options::{Function, Initialization},
     protocol,
     report::{self, Cold, Phase},
     sandbox::{Event, Sandbox},
@@ -29,14 +30,9 @@ pub(crate) async fn init(
     if let Err(broken) = start(place, function, log, recorder, until).await {
         // Before the words on it: what the bootstrap wrote last is mostly the reason.
         end(place, &broken).await;
-        log.note(match &broken {
-            Broken::TimedOut => {
-                "init failed: the bootstrap, or an extension that it registered, did not ask for /next in time"
-                    .to_owned()
-            }
-            Broken::Exited(status) => format!("init failed: the bootstrap ended ({status})"),
-            Broken::Init(failure) => format!("init failed: {}", failure.excerpt()),
-        });
+        let late =
+            "the bootstrap, or an extension that it registered, did not ask for /next in time";
+        log.note(failed("init", late, &broken));
         let status = broken.status();
         log.line(report::init_report(begun.elapsed(), phase, Some(&status)));
         return Err(match phase {
@@ -96,17 +92,20 @@ async fn restore(
         return Ok(Cold::Restore(duration));
     };
     end(place, &broken).await;
-    log.note(match &broken {
-        Broken::TimedOut => {
-            "restore failed: the bootstrap did not ask for /runtime/invocation/next in time"
-                .to_owned()
-        }
-        Broken::Exited(status) => format!("restore failed: the bootstrap ended ({status})"),
-        Broken::Init(failure) => format!("restore failed: {}", failure.excerpt()),
-    });
+    let late = "the bootstrap did not ask for /runtime/invocation/next in time";
+    log.note(failed("restore", late, &broken));
     let status = broken.status();
     log.line(report::restore_report(begun.elapsed(), Some(&status)));
     Err(not_in_time(broken, "Restore", function.restore_limit))
+}
+
+/// The note on an init or a restore; `late` is what is wrong where its time was over.
+fn failed(what: &str, late: &str, broken: &Broken) -> String {
+    match broken {
+        Broken::TimedOut => format!("{what} failed: {late}"),
+        Broken::Exited(status) => format!("{what} failed: the bootstrap ended ({status})"),
+        Broken::Init(failure) => format!("{what} failed: {}", failure.excerpt()),
+    }
 }
 
 /// Ends what is not ready. A bootstrap that said so itself has a moment to exit.

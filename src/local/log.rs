@@ -150,10 +150,30 @@ fn write(mut sink: impl Write, entries: &mpsc::Receiver<Entry>, counters: &Count
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use std::sync::{Mutex, PoisonError};
 
     use super::*;
+
+    /// A log whose lines come out one at a time, up to its end.
+    pub(crate) fn channel() -> (Log, mpsc::Receiver<Vec<u8>>) {
+        let (sender, lines) = mpsc::channel();
+        (Log::new(Sent(sender)).unwrap(), lines)
+    }
+
+    /// A sink, each write of which is one line.
+    struct Sent(mpsc::Sender<Vec<u8>>);
+
+    impl Write for Sent {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.send(bytes.to_vec()).map_err(io::Error::other)?;
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
 
     #[derive(Clone, Default)]
     struct Kept(Arc<Mutex<Vec<u8>>>);

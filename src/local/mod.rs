@@ -32,8 +32,10 @@ mod environment;
 mod extensions;
 mod extensions_api;
 mod failure;
+pub mod function;
 mod gateway;
 mod init;
+pub mod initialization;
 mod invocation;
 mod invoke_api;
 pub mod log;
@@ -45,6 +47,7 @@ mod refusal;
 mod report;
 mod runtime_api;
 mod sandbox;
+pub mod setup_error;
 mod stream;
 mod watched;
 
@@ -59,9 +62,10 @@ use tokio::{net::TcpListener, sync::Notify};
 use crate::local::{
     console::{Console, recorder::Recorder},
     environment::Environment,
+    function::Function,
     invocation::Queue,
     log::Log,
-    options::{Function, SetupError},
+    setup_error::SetupError,
 };
 
 /// Opens the address people connect to; the error says what to do when the port is taken.

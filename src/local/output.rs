@@ -114,28 +114,13 @@ impl Lines {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::mpsc;
-
     use super::*;
-
-    /// A log's sink, each write of which is one line.
-    struct Written(mpsc::Sender<Vec<u8>>);
-
-    impl io::Write for Written {
-        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-            self.0.send(bytes.to_vec()).map_err(io::Error::other)?;
-            Ok(bytes.len())
-        }
-
-        fn flush(&mut self) -> io::Result<()> {
-            Ok(())
-        }
-    }
+    use crate::local::log;
 
     #[tokio::test]
     async fn what_the_event_loop_has_not_seen_yet_is_handed_on_too() {
-        let (sender, written) = mpsc::channel();
-        let (mut output, write_end) = Output::new(Log::new(Written(sender)).unwrap()).unwrap();
+        let (log, written) = log::tests::channel();
+        let (mut output, write_end) = Output::new(log).unwrap();
         rustix::io::write(&write_end, b"one\ntw").unwrap();
         output.drain();
         rustix::io::write(&write_end, b"o").unwrap();

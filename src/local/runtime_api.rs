@@ -17,7 +17,7 @@ use crate::local::{
     failure::Failure,
     invocation::Streamed,
     log::Log,
-    protocol::{Begun, Call, Handover, Named},
+    protocol::call::{Begun, Call, Handover, Named},
     refusal::Refusal,
     stream,
 };

@@ -19,12 +19,16 @@ use crate::local::{
     console::{recorder::Recorder, tap::tap},
     extensions_api,
     failure::Failure,
+    function::Function,
+    initialization::Initialization,
     invocation,
     log::Log,
-    options::{Function, Initialization},
     output::Output,
     process::Process,
-    protocol::{self, Call, Handover, Protocol},
+    protocol::{
+        self, Protocol,
+        call::{Call, Handover},
+    },
     runtime_api, watched,
 };
 

@@ -9,7 +9,8 @@ use std::time::Duration;
 use tokio::signal::unix::Signal;
 use tokio::time::Instant;
 
-use super::{Failures, fail_start};
+use super::backoff::Failures;
+use super::fail_start;
 use crate::config::{Config, SessionToken, Value};
 use crate::failure::Failure;
 use crate::invocation::Deadline;

@@ -1,13 +1,13 @@
 //! What is sent for a file, and for what is none: a head, and a body that is read piece by piece.
 
 use std::fs::File;
-use std::hash::{BuildHasher as _, DefaultHasher, Hasher as _, RandomState};
+use std::hash::{BuildHasher as _, Hasher as _, RandomState};
 use std::io;
 use std::ops::Range;
-use std::os::unix::fs::FileExt as _;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use super::body::{Body, Part};
 use super::folder::{Entry, Found};
+use super::validators::validators;
 use super::{Site, Static, StaticFile};
 use crate::cgi::head::Head;
 use crate::event::http_request::HttpRequest;
@@ -15,16 +15,6 @@ use crate::http::accept_encoding::{Coding, choose};
 use crate::http::conditional::{Validators, Verdict, judge};
 use crate::http::media_type;
 use crate::http::range::{Selection, select};
-
-/// How much is read at once.
-pub const PIECE: usize = 64 * 1024;
-
-/// A file up to this size has an entity tag of its contents: reading them twice is little beside encoding and sending them.
-const HASHED: u64 = 8 << 20;
-
-/// The times that tools write in the place of real ones, so that the same files make the same archive: 0, and the beginning
-/// of zip's calendar in any zone.
-const LAST_MADE_UP_TIME: Duration = Duration::from_secs(315_532_800 + 2 * 86_400);
 
 /// Every static resource takes these.
 const METHODS: &str = "GET, HEAD, OPTIONS";
@@ -39,19 +29,6 @@ pub struct StaticAnswer {
     pub body: Body,
     /// What the function's log should say of it.
     pub complaint: Option<String>,
-}
-
-/// A body that is read when it is sent.
-#[derive(Default)]
-pub struct Body {
-    file: Option<File>,
-    /// In the order of sending, the last one first.
-    parts: Vec<Part>,
-}
-
-enum Part {
-    Bytes(Vec<u8>),
-    OfFile(Range<u64>),
 }
 
 impl Site {
@@ -215,10 +192,7 @@ impl Representation<'_> {
         };
         StaticAnswer {
             head,
-            body: Body {
-                file: Some(self.source),
-                parts: parts.into_iter().rev().collect(),
-            },
+            body: Body::new(Some(self.source), parts),
             complaint: None,
         }
     }
@@ -285,10 +259,7 @@ fn said(head: Head, text: &str) -> StaticAnswer {
     };
     StaticAnswer {
         head,
-        body: Body {
-            file: None,
-            parts: vec![Part::Bytes(text.as_bytes().to_vec())],
-        },
+        body: Body::new(None, vec![Part::Bytes(text.as_bytes().to_vec())]),
         complaint: None,
     }
 }
@@ -313,122 +284,9 @@ fn boundary() -> String {
     format!("{:016x}{:016x}", random(), random())
 }
 
-/// The tag is made of the contents, since their time says nothing in a deployed package: many tools set all times to the same
-/// one. Of a large file it is made of its time where that is known.
-fn validators(source: &File, found: &Found, coding: Option<Coding>) -> io::Result<Validators> {
-    let len = found.metadata.len();
-    let last_modified = known_time(found.metadata.modified()?, SystemTime::now());
-    let state = match last_modified {
-        _ if len <= HASHED => Some(hash(source)?),
-        Some(modified) => modified
-            .duration_since(UNIX_EPOCH)
-            .ok()
-            .map(|time| time.as_secs()),
-        None => None,
-    };
-    let coding = coding.map_or("", |coding| coding.suffix());
-    Ok(Validators {
-        etag: state.map(|state| format!("\"{state:016x}-{len:x}{coding}\"")),
-        last_modified,
-    })
-}
-
-/// In whole seconds; `None` for a time that a tool has made up, and for one that is to come (RFC 9110 8.8.2.1).
-fn known_time(modified: SystemTime, now: SystemTime) -> Option<SystemTime> {
-    let since_epoch = modified.duration_since(UNIX_EPOCH).ok()?;
-    let is_known = since_epoch > LAST_MADE_UP_TIME && modified <= now;
-    is_known.then(|| UNIX_EPOCH + Duration::from_secs(since_epoch.as_secs()))
-}
-
-/// The same in every sandbox: the hasher of the standard library has fixed keys.
-fn hash(source: &File) -> io::Result<u64> {
-    let mut hasher = DefaultHasher::new();
-    let mut piece = vec![0; PIECE];
-    let mut offset = 0;
-    loop {
-        // in whole pieces, since a hasher may tell one long write from two short ones
-        let len = fill(source, offset, &mut piece)?;
-        hasher.write(&piece[..len]);
-        offset += len as u64;
-        if len < PIECE {
-            return Ok(hasher.finish());
-        }
-    }
-}
-
-fn fill(source: &File, offset: u64, piece: &mut [u8]) -> io::Result<usize> {
-    let mut len = 0;
-    while len < piece.len() {
-        match source.read_at(&mut piece[len..], offset + len as u64) {
-            Ok(0) => break,
-            Ok(read) => len += read,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(len)
-}
-
-impl Body {
-    /// Puts the next piece into `piece`, which it clears; `false` at the end. A file that has become shorter is an error.
-    pub fn next(&mut self, piece: &mut Vec<u8>) -> io::Result<bool> {
-        piece.clear();
-        match (self.parts.pop(), &self.file) {
-            (Some(Part::Bytes(bytes)), _) => *piece = bytes,
-            (Some(Part::OfFile(part)), Some(file)) => {
-                let len = (part.end - part.start).min(PIECE as u64) as usize;
-                piece.resize(len, 0);
-                if fill(file, part.start, piece)? < len {
-                    return Err(io::ErrorKind::UnexpectedEof.into());
-                }
-                let rest = part.start + len as u64..part.end;
-                if !rest.is_empty() {
-                    self.parts.push(Part::OfFile(rest));
-                }
-            }
-            (Some(Part::OfFile(_)), None) | (None, _) => return Ok(false),
-        }
-        Ok(true)
-    }
-}
-
-impl Part {
-    fn len(&self) -> u64 {
-        match self {
-            Part::Bytes(bytes) => bytes.len() as u64,
-            Part::OfFile(part) => part.end - part.start,
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn times_that_say_something() {
-        let at = |seconds| UNIX_EPOCH + Duration::from_secs(seconds);
-        let now = at(1_700_000_000);
-        for (seconds, is_known) in [
-            (0, false),
-            (1, false),
-            // 1980-01-01 in Greenwich, and in the zones around it
-            (315_532_800, false),
-            (315_532_800 - 14 * 3600, false),
-            (315_532_800 + 12 * 3600, false),
-            (784_111_777, true),
-            (1_700_000_000, true),
-            (1_700_000_001, false),
-            // what Terraform sets
-            (2_493_072_000, false),
-        ] {
-            let expected = is_known.then(|| at(seconds));
-            assert_eq!(known_time(at(seconds), now), expected, "{seconds}");
-        }
-        let precise = at(784_111_777) + Duration::from_millis(999);
-        assert_eq!(known_time(precise, now), Some(at(784_111_777)));
-        assert_eq!(known_time(UNIX_EPOCH - Duration::from_secs(1), now), None);
-    }
 
     #[test]
     fn a_part_that_does_not_fit_is_cut_and_others_wait() {
@@ -438,41 +296,5 @@ mod tests {
         assert_eq!(shortened(vec![10..5000], limit), [10..3082]);
         assert_eq!(shortened(vec![0..10, 20..30], limit), [0..10, 20..30]);
         assert_eq!(shortened(vec![0..10, 20..5000], limit), [0..10]);
-    }
-
-    #[test]
-    fn a_body_is_read_in_pieces_and_never_past_its_parts() {
-        let file = tempfile::tempfile().unwrap();
-        let contents: Vec<u8> = (0..PIECE * 2 + 10).map(|n| n as u8).collect();
-        file.write_all_at(&contents, 0).unwrap();
-        let body = |parts: Vec<Part>| Body {
-            file: Some(file.try_clone().unwrap()),
-            parts: parts.into_iter().rev().collect(),
-        };
-        let read = |mut body: Body| {
-            let (mut piece, mut pieces) = (Vec::new(), Vec::new());
-            while body.next(&mut piece)? {
-                pieces.push(piece.clone());
-            }
-            Ok::<_, io::Error>(pieces)
-        };
-        let pieces = read(body(vec![Part::OfFile(0..contents.len() as u64)])).unwrap();
-        let lens: Vec<usize> = pieces.iter().map(Vec::len).collect();
-        assert_eq!(lens, [PIECE, PIECE, 10]);
-        assert_eq!(pieces.concat(), contents);
-
-        let several = vec![
-            Part::Bytes(b"a".to_vec()),
-            Part::OfFile(1..3),
-            Part::Bytes(b"b".to_vec()),
-            Part::OfFile(300..301),
-        ];
-        assert_eq!(read(body(several)).unwrap().concat(), b"a\x01\x02b\x2c");
-
-        // it has become shorter
-        let longer = vec![Part::OfFile(0..contents.len() as u64 + 1)];
-        let error = read(body(longer)).unwrap_err();
-        assert_eq!(error.kind(), io::ErrorKind::UnexpectedEof);
-        assert_eq!(read(Body::default()).unwrap(), [b""; 0]);
     }
 }

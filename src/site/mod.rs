@@ -1,8 +1,10 @@
 //! A whole site: the handler is a folder. Which script, or which file, does a path mean?
 
 pub mod answer;
+pub mod body;
 mod folder;
 mod path;
+mod validators;
 
 use std::io;
 use std::path::{Path as FilePath, PathBuf};

@@ -13,11 +13,7 @@ use std::{
     time::Duration,
 };
 
-use php_fpm_lambda::local::{
-    self,
-    log::Log,
-    options::{Function, Options},
-};
+use php_fpm_lambda::local::{self, function::Function, log::Log, options::Options};
 use reqwest::{Client, RequestBuilder, StatusCode};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use php_fpm_lambda::local::options::{Function, Initialization};
+use php_fpm_lambda::local::{function::Function, initialization::Initialization};
 use reqwest::StatusCode;
 use serde_json::{Value, json};
 

@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use php_fpm_lambda::local::options::Function;
+use php_fpm_lambda::local::function::Function;
 use reqwest::{Client, Response, StatusCode};
 use rustix::fs::{CWD, FileType, Mode, mknodat};
 use serde_json::json;

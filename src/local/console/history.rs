@@ -1,30 +1,22 @@
-//! The records, bounded in number and in bytes, and what changed since when. No clock, no lock.
-
-use std::collections::VecDeque;
+//! What happens, and which record it belongs to. No clock, no lock.
 
 use serde_json::{Value, json};
 
 use crate::local::console::{
     answer::{self, Html},
     body::Micros,
-    record::{Call, Invocation, Kind, Record, Sandbox, Source, Writer},
+    call::Call,
+    log::Writer,
+    record::{Invocation, Kind, Record, Sandbox, Source},
+    records::Records,
 };
-
-/// How many records are kept, and how many bytes of memory they may take together, about.
-pub(super) const MOST_RECORDS: usize = 200;
-const MOST_WEIGHT: usize = 32 << 20;
 
 /// In how many of the latest records a note's request id is searched.
 const NOTED: usize = 8;
 
 #[derive(Debug, Default)]
 pub(super) struct History {
-    /// Ascending by number.
-    records: VecDeque<Record>,
-    weight: usize,
-    last_number: u64,
-    /// How many changes there were.
-    changes: u64,
+    records: Records,
     /// Numbers of the invocations that have begun and not ended.
     flights: Vec<u64>,
     sandbox: Option<u64>,
@@ -37,22 +29,23 @@ pub(super) struct History {
 
 impl History {
     pub(super) fn changes(&self) -> u64 {
-        self.changes
+        self.records.changes()
     }
 
     /// A caller waits for an invocation.
     pub(super) fn queued(&mut self, now: Micros, request_id: &str, source: Source) {
         let invocation = Invocation::new(request_id, source, now);
-        self.add(Kind::Invocation(Box::new(invocation)));
+        self.records.add(Kind::Invocation(Box::new(invocation)));
     }
 
     /// The caller has gone before it began.
     pub(super) fn gave_up(&mut self, request_id: &str) {
-        self.change(request_id, |invocation, _| invocation.is_given_up = true);
+        self.records
+            .change(request_id, |invocation| invocation.is_given_up = true);
     }
 
     pub(super) fn sandbox_began(&mut self, now: Micros) {
-        let number = self.add(Kind::Sandbox(Sandbox {
+        let number = self.records.add(Kind::Sandbox(Sandbox {
             began: now,
             ready: None,
             failed: None,
@@ -74,14 +67,14 @@ impl History {
             Err(reason) => sandbox.failed = Some(reason),
         }
         self.init = Some(init);
-        self.touch(record);
+        self.records.touch(record);
         // What has begun and is not handed over has waited for it.
         for number in self.flights.clone() {
-            if let Some(invocation) = self.record(number).and_then(Record::invocation) {
+            if let Some(invocation) = self.records.get_mut(number).and_then(Record::invocation) {
                 if invocation.handed.is_none() {
                     invocation.init = Some(init);
                     self.init = None;
-                    self.touch(number);
+                    self.records.touch(number);
                 }
             }
         }
@@ -90,13 +83,13 @@ impl History {
     pub(super) fn sandbox_ended(&mut self, now: Micros) {
         if let Some((record, sandbox)) = self.current_sandbox() {
             sandbox.ended.get_or_insert(now);
-            self.touch(record);
+            self.records.touch(record);
         }
     }
 
     pub(super) fn begun(&mut self, now: Micros, request_id: &str) {
         let sandbox = self.sandbox;
-        let number = self.change(request_id, |invocation, _| {
+        let number = self.records.change(request_id, |invocation| {
             invocation.begun = Some(now);
             invocation.sandbox = sandbox;
         });
@@ -105,7 +98,7 @@ impl History {
 
     /// How the answer, or the end of a streamed one, was taken.
     pub(super) fn answered(&mut self, now: Micros, request_id: &str, error: Option<(&str, &[u8])>) {
-        self.change(request_id, |invocation, _| {
+        self.records.change(request_id, |invocation| {
             invocation.answer_ended.get_or_insert(now);
             if let Some((error_type, body)) = error {
                 invocation.error_type = Some(error_type.to_owned());
@@ -115,12 +108,13 @@ impl History {
     }
 
     pub(super) fn streams(&mut self, request_id: &str) {
-        self.change(request_id, |invocation, _| invocation.is_stream = true);
+        self.records
+            .change(request_id, |invocation| invocation.is_stream = true);
     }
 
     /// What a client of the HTTP side got.
     pub(super) fn replied(&mut self, request_id: &str, status: u16) {
-        self.change(request_id, |invocation, _| {
+        self.records.change(request_id, |invocation| {
             invocation.http_status = Some(status);
         });
     }
@@ -131,7 +125,7 @@ impl History {
         request_id: &str,
         report: impl FnOnce(&mut Invocation),
     ) {
-        let number = self.change(request_id, |invocation, _| {
+        let number = self.records.change(request_id, |invocation| {
             invocation.landed = Some(now);
             report(invocation);
         });
@@ -152,10 +146,8 @@ impl History {
         let Some(number) = number.or(self.sandbox) else {
             return;
         };
-        if let Some(record) = self.record(number) {
-            let weight = record.take_line(now, writer, line);
-            self.grew(number, weight);
-        }
+        self.records
+            .put(number, |record| record.take_line(now, writer, line));
     }
 
     fn named_in(&self, line: &[u8]) -> Option<u64> {
@@ -166,10 +158,7 @@ impl History {
     }
 
     fn is_named_in(&self, number: u64, line: &[u8]) -> bool {
-        let record = self
-            .position(number)
-            .map(|position| &self.records[position]);
-        match record.map(|record| &record.kind) {
+        match self.records.get(number).map(|record| &record.kind) {
             Some(Kind::Invocation(invocation)) => {
                 let id = invocation.request_id.as_bytes();
                 line.windows(id.len()).any(|window| window == id)
@@ -184,26 +173,24 @@ impl History {
         self.last_call += 1;
         let id = self.last_call;
         call.id = id;
-        if call.path.ends_with("/invocation/next") {
+        if call.is_next() {
             self.waiting.push(call);
             return id;
         }
         let named = call
-            .path
-            .split_once("/invocation/")
-            .and_then(|(_, rest)| rest.split('/').next())
-            .and_then(|request_id| self.position_of(request_id));
-        let is_answer = call.path.ends_with("/response") || call.path.ends_with("/error");
-        let (began, number) = (call.began, named.map(|at| self.records[at].number));
-        if let Some(record) = number.or(sandbox).and_then(|number| self.record(number)) {
-            let weight = record.take_call(call);
-            if let (true, Some(invocation)) = (is_answer, record.invocation()) {
-                if invocation.landed.is_none() {
-                    invocation.answer_began.get_or_insert(began);
+            .request_id()
+            .and_then(|request_id| self.records.number_of(request_id));
+        if let Some(number) = named.or(sandbox) {
+            self.records.put(number, |record| {
+                let (is_answer, began) = (call.is_answer(), call.began);
+                let weight = record.take_call(call);
+                if let (true, Some(invocation)) = (is_answer, record.invocation()) {
+                    if invocation.landed.is_none() {
+                        invocation.answer_began.get_or_insert(began);
+                    }
                 }
-            }
-            let number = record.number;
-            self.grew(number, weight);
+                weight
+            });
         }
         id
     }
@@ -221,18 +208,18 @@ impl History {
         if let Some(waited) = waited {
             let call = self.waiting.swap_remove(waited);
             let sandbox = self.sandbox;
-            let position = request_id.and_then(|request_id| self.position_of(request_id));
-            let number = position.map(|position| self.records[position].number);
+            let number = request_id.and_then(|request_id| self.records.number_of(request_id));
             let init = number.and_then(|_| self.init.take());
-            if let Some(record) = number.or(sandbox).and_then(|number| self.record(number)) {
-                let weight = record.take_call(call);
-                if let Some(invocation) = record.invocation() {
-                    invocation.handed = Some(now);
-                    invocation.init = invocation.init.or(init);
-                    invocation.sandbox = sandbox;
-                }
-                let number = record.number;
-                self.grew(number, weight);
+            if let Some(number) = number.or(sandbox) {
+                self.records.put(number, |record| {
+                    let weight = record.take_call(call);
+                    if let Some(invocation) = record.invocation() {
+                        invocation.handed = Some(now);
+                        invocation.init = invocation.init.or(init);
+                        invocation.sandbox = sandbox;
+                    }
+                    weight
+                });
             }
         }
         self.change_call(id, |call| {
@@ -259,45 +246,25 @@ impl History {
             change(call);
             return;
         }
-        // Mostly the newest record's.
-        for record in self.records.iter_mut().rev() {
-            if let Some(call) = record.calls.iter_mut().rev().find(|call| call.id == id) {
-                let weight = change(call);
-                let number = record.number;
-                self.grew(number, weight);
-                return;
-            }
-        }
+        self.records.change_call(id, change);
     }
 
     /// What has changed since `seen`, as the page takes it.
     pub(super) fn since(&self, seen: u64) -> Value {
         let changed = self.records.iter().filter(|record| record.changed > seen);
         json!({
-            "kept": self.runs(),
+            "kept": self.records.runs(),
             "sandbox": self.sandbox,
             "records": changed.map(Record::summary).collect::<Vec<_>>(),
         })
     }
 
-    /// The numbers of all records, as the first and the last one of each run.
-    fn runs(&self) -> Vec<[u64; 2]> {
-        let mut runs: Vec<[u64; 2]> = Vec::new();
-        for record in &self.records {
-            match runs.last_mut() {
-                Some([_, last]) if *last + 1 == record.number => *last = record.number,
-                _ => runs.push([record.number; 2]),
-            }
-        }
-        runs
-    }
-
     pub(super) fn detail(&self, number: u64) -> Option<Value> {
-        Some(self.records[self.position(number)?].detail())
+        self.records.get(number).map(Record::detail)
     }
 
     pub(super) fn html(&self, number: u64) -> Option<Html> {
-        let record = &self.records[self.position(number)?];
+        let record = self.records.get(number)?;
         let Kind::Invocation(invocation) = &record.kind else {
             return None;
         };
@@ -312,110 +279,23 @@ impl History {
         self.sandbox
     }
 
-    fn add(&mut self, kind: Kind) -> u64 {
-        self.last_number += 1;
-        let record = Record::new(self.last_number, kind);
-        self.weight += record.weight;
-        self.records.push_back(record);
-        self.touch(self.last_number);
-        self.make_room();
-        self.last_number
-    }
-
-    /// Drops the oldest of what is over; of what is not only where there is nothing else.
-    fn make_room(&mut self) {
-        while self.records.len() > MOST_RECORDS || self.weight > MOST_WEIGHT {
-            let dispensable = self
-                .records
-                .iter()
-                .position(|record| record.is_over())
-                .unwrap_or(0);
-            match self.records.remove(dispensable) {
-                Some(record) => self.weight -= record.weight,
-                None => return,
-            }
-        }
-    }
-
-    fn grew(&mut self, number: u64, weight: usize) {
-        if let Some(record) = self.record(number) {
-            record.weight += weight;
-            self.weight += weight;
-            self.touch(number);
-        }
-        if self.weight > MOST_WEIGHT {
-            self.make_room();
-        }
-    }
-
-    fn touch(&mut self, number: u64) {
-        self.changes += 1;
-        let changes = self.changes;
-        if let Some(record) = self.record(number) {
-            record.changed = changes;
-        }
-    }
-
-    /// Changes an invocation; gives its number.
-    fn change(
-        &mut self,
-        request_id: &str,
-        change: impl FnOnce(&mut Invocation, u64),
-    ) -> Option<u64> {
-        let position = self.position_of(request_id)?;
-        let number = self.records[position].number;
-        if let Some(invocation) = self.records[position].invocation() {
-            change(invocation, number);
-        }
-        self.touch(number);
-        Some(number)
-    }
-
     fn current_sandbox(&mut self) -> Option<(u64, &mut Sandbox)> {
         let number = self.sandbox?;
-        match &mut self.record(number)?.kind {
+        match &mut self.records.get_mut(number)?.kind {
             Kind::Sandbox(sandbox) => Some((number, sandbox)),
             Kind::Invocation(_) => None,
         }
-    }
-
-    fn record(&mut self, number: u64) -> Option<&mut Record> {
-        let position = self.position(number)?;
-        self.records.get_mut(position)
-    }
-
-    fn position(&self, number: u64) -> Option<usize> {
-        self.records
-            .binary_search_by_key(&number, |record| record.number)
-            .ok()
-    }
-
-    fn position_of(&self, request_id: &str) -> Option<usize> {
-        self.records.iter().rposition(|record| {
-            matches!(&record.kind, Kind::Invocation(invocation) if invocation.request_id == request_id)
-        })
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::local::console::body::Kept;
+    use crate::local::console::records::{MOST_RECORDS, MOST_WEIGHT};
 
     fn call(method: &str, path: &str) -> Call {
-        Call {
-            id: 0,
-            method: method.to_owned(),
-            path: format!("/2018-06-01/runtime{path}"),
-            began: 0,
-            request_headers: String::new(),
-            request: Kept::default(),
-            status: None,
-            answered: None,
-            response_headers: String::new(),
-            response: Kept::default(),
-            is_abandoned: false,
-        }
+        let path = format!("/2018-06-01/runtime{path}");
+        Call::new(0, method, path, String::new())
     }
 
     /// An invocation from its event to the end.
@@ -440,17 +320,21 @@ mod tests {
         for number in 0..1000 {
             invoke(&mut history, &format!("small-{number}"), 100);
         }
-        assert_eq!(history.records.len(), MOST_RECORDS);
+        assert_eq!(history.records.iter().count(), MOST_RECORDS);
         for number in 0..1000 {
             invoke(&mut history, &format!("large-{number}"), 1 << 20);
         }
-        assert!(history.weight <= MOST_WEIGHT);
-        assert!(history.records.len() > 100, "{}", history.records.len());
+        assert!(history.records.weight <= MOST_WEIGHT);
+        assert!(
+            history.records.iter().count() > 100,
+            "{}",
+            history.records.iter().count()
+        );
         let weights: usize = history.records.iter().map(|record| record.weight).sum();
-        assert_eq!(weights, history.weight);
+        assert_eq!(weights, history.records.weight);
         assert!(history.waiting.is_empty() && history.flights.is_empty());
         // The sandbox goes on, and is not dropped for what is over.
-        let runs = history.runs();
+        let runs = history.records.runs();
         assert_eq!((runs.len(), runs[0], runs[1][1]), (2, [1, 1], 2001));
     }
 

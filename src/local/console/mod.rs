@@ -3,8 +3,9 @@
 //! ```text
 //! gateway, invoke_api, environment, log   tell what happens        tap   sees each call of the Runtime API
 //!  → recorder    their one way in: takes the time, wakes who looks
-//!   → history     the last invocations and sandboxes, bounded in number and in bytes
-//!    → record      one of them: its times, its calls, its log; body: what is kept of one body
+//!   → history     what it means for which invocation or sandbox
+//!    → records     the last of them, bounded in number and in bytes
+//!     → record      one of them: its times, its calls (call, body), its log
 //! page (HTML, CSS, JavaScript; embedded)
 //!  → guard       only this page may ask
 //!  → feed        what has changed, as server-sent events       answer   what a recorded answer says
@@ -15,11 +16,14 @@
 
 mod answer;
 mod body;
+mod call;
 mod feed;
 mod guard;
 mod history;
+mod log;
 mod record;
 pub(crate) mod recorder;
+mod records;
 pub(crate) mod tap;
 
 use std::sync::Arc;
@@ -39,8 +43,8 @@ use tokio::sync::Notify;
 use crate::local::{
     Front,
     console::{feed::Feed, record::Source},
+    function::Function,
     invoke_api,
-    options::Function,
 };
 
 /// What the page is made of. It asks for nothing else: no build step, no other host.

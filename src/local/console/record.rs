@@ -1,23 +1,19 @@
 //! One record: an invocation, or a sandbox from its start on.
 
-use std::collections::VecDeque;
-
 use serde_json::{Value, json};
 
 use crate::local::{
     console::{
         answer,
-        body::{Kept, Micros, milliseconds},
+        body::{Micros, milliseconds},
+        call::Call,
+        log::{Lines, Writer},
     },
     report::{Report, Status},
 };
 
 /// How many calls of one record are kept.
 const MOST_CALLS: usize = 100;
-
-/// How many bytes of a log are kept from its beginning, and how many from its end.
-const LOG_HEAD: usize = 192 << 10;
-const LOG_TAIL: usize = 64 << 10;
 
 /// Where an invocation comes from.
 #[derive(Clone, Debug)]
@@ -32,16 +28,6 @@ pub(crate) enum Source {
         name: String,
         test: String,
     },
-}
-
-/// Who wrote a line of the log.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) enum Writer {
-    /// START, END, REPORT and the like.
-    Lambda,
-    /// lambda-local's own words on what happens.
-    Note,
-    Function,
 }
 
 #[derive(Debug)]
@@ -149,51 +135,6 @@ impl Invocation {
         } else {
             "waiting"
         }
-    }
-}
-
-/// One call of the Runtime API or of the Extensions API.
-#[derive(Debug)]
-pub(super) struct Call {
-    pub(super) id: u64,
-    pub(super) method: String,
-    pub(super) path: String,
-    pub(super) began: Micros,
-    /// `name: value` lines, as those of the response.
-    pub(super) request_headers: String,
-    pub(super) request: Kept,
-    pub(super) status: Option<u16>,
-    pub(super) answered: Option<Micros>,
-    pub(super) response_headers: String,
-    pub(super) response: Kept,
-    /// The connection ended before there was an answer.
-    pub(super) is_abandoned: bool,
-}
-
-impl Call {
-    pub(super) fn weight(&self) -> usize {
-        size_of::<Self>()
-            + self.path.len()
-            + self.request_headers.len()
-            + self.response_headers.len()
-            + self.request.bytes().len()
-            + self.response.bytes().len()
-    }
-
-    fn json(&self) -> Value {
-        json!({
-            "id": self.id,
-            "method": self.method,
-            "path": self.path,
-            "began": milliseconds(self.began),
-            "requestHeaders": self.request_headers,
-            "request": self.request.json(),
-            "status": self.status,
-            "answered": self.answered.map(milliseconds),
-            "responseHeaders": self.response_headers,
-            "response": self.response.json(),
-            "isAbandoned": self.is_abandoned,
-        })
     }
 }
 
@@ -306,85 +247,7 @@ impl Record {
 
     /// The call that brought the answer: the first one, as Lambda takes no other.
     pub(super) fn answer(&self) -> Option<&Call> {
-        self.calls
-            .iter()
-            .find(|call| call.method == "POST" && call.path.ends_with("/response"))
-    }
-}
-
-/// The lines of a log: the first ones, and the last ones where they are many, since there stands what it came to.
-#[derive(Debug, Default)]
-struct Lines {
-    head: Vec<Line>,
-    head_size: usize,
-    tail: VecDeque<Line>,
-    tail_size: usize,
-    left_out: u64,
-    /// The most that it has weighed so far.
-    weight: usize,
-}
-
-#[derive(Debug)]
-struct Line {
-    at: Micros,
-    writer: Writer,
-    text: Box<[u8]>,
-}
-
-impl Line {
-    fn weight(&self) -> usize {
-        size_of::<Self>() + self.text.len()
-    }
-
-    fn json(&self) -> Value {
-        let writer = match self.writer {
-            Writer::Lambda => "lambda",
-            Writer::Note => "note",
-            Writer::Function => "function",
-        };
-        json!([
-            milliseconds(self.at),
-            writer,
-            String::from_utf8_lossy(&self.text)
-        ])
-    }
-}
-
-impl Lines {
-    fn take(&mut self, now: Micros, writer: Writer, text: &[u8]) -> usize {
-        // One line alone must not be larger than all that there is room for.
-        let text = &text[..text.len().min(LOG_TAIL / 2)];
-        let line = Line {
-            at: now,
-            writer,
-            text: text.into(),
-        };
-        let weight = line.weight();
-        if self.tail.is_empty() && self.head_size + weight <= LOG_HEAD {
-            self.head_size += weight;
-            self.head.push(line);
-        } else {
-            self.tail_size += weight;
-            self.tail.push_back(line);
-            while self.tail_size > LOG_TAIL {
-                let Some(oldest) = self.tail.pop_front() else {
-                    break;
-                };
-                self.tail_size -= oldest.weight();
-                self.left_out += 1;
-            }
-        }
-        let before = self.weight;
-        self.weight = before.max(self.head_size + self.tail_size);
-        self.weight - before
-    }
-
-    fn json(&self) -> Value {
-        json!({
-            "lines": self.head.iter().map(Line::json).collect::<Vec<_>>(),
-            "leftOut": self.left_out,
-            "lastLines": self.tail.iter().map(Line::json).collect::<Vec<_>>(),
-        })
+        self.calls.iter().find(|call| call.is_response())
     }
 }
 
@@ -393,59 +256,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn of_a_long_log_the_beginning_and_the_end_are_kept() {
-        let mut lines = Lines::default();
-        let mut weight = 0;
-        for number in 0..100_000 {
-            let line = format!("line {number}");
-            weight += lines.take(number, Writer::Function, line.as_bytes());
-        }
-        lines.take(100_000, Writer::Lambda, b"REPORT");
-        assert!(weight <= LOG_HEAD + LOG_TAIL, "{weight}");
-        let json = lines.json();
-        let [first, last] = ["lines", "lastLines"].map(|name| json[name].as_array().unwrap());
-        assert_eq!(first[0], json!([0.0, "function", "line 0"]));
-        assert_eq!(last.last(), Some(&json!([100.0, "lambda", "REPORT"])));
-        let left_out = json["leftOut"].as_u64().unwrap();
-        assert_eq!(first.len() + last.len() + left_out as usize, 100_001);
-    }
-
-    #[test]
-    fn one_endless_line_leaves_room_for_others() {
-        let mut lines = Lines::default();
-        let long = vec![b'x'; 256 << 10];
-        for _ in 0..20 {
-            lines.take(0, Writer::Function, &long);
-        }
-        lines.take(0, Writer::Lambda, b"END");
-        let json = lines.json();
-        assert_eq!(
-            json["lastLines"].as_array().unwrap().last().unwrap()[2],
-            "END"
-        );
-        assert!(lines.head_size + lines.tail_size <= LOG_HEAD + LOG_TAIL);
-    }
-
-    #[test]
     fn calls_without_end_are_counted() {
         let mut record = Record::new(
             1,
             Kind::Invocation(Box::new(Invocation::new("id", Source::InvokeApi, 0))),
         );
         for id in 0..1000 {
-            record.take_call(Call {
-                id,
-                method: "GET".to_owned(),
-                path: "/".to_owned(),
-                began: 0,
-                request_headers: String::new(),
-                request: Kept::default(),
-                status: None,
-                answered: None,
-                response_headers: String::new(),
-                response: Kept::default(),
-                is_abandoned: false,
-            });
+            let mut call = Call::new(0, "GET", "/".to_owned(), String::new());
+            call.id = id;
+            record.take_call(call);
         }
         let detail = record.detail();
         assert_eq!(detail["calls"].as_array().unwrap().len(), MOST_CALLS);

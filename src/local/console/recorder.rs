@@ -14,15 +14,15 @@ use crate::local::{
     console::{
         answer::Html,
         body::{Kept, Micros},
+        call::Call,
         history::History,
-        record::Call,
     },
     failure::Failure,
     invocation,
     report::Report,
 };
 
-pub(crate) use crate::local::console::record::{Source, Writer};
+pub(crate) use crate::local::console::{log::Writer, record::Source};
 
 /// A handle on the history; clones tell the same one.
 #[derive(Clone, Debug)]
@@ -123,22 +123,10 @@ impl Recorder {
 
     /// A call has begun; gives its id.
     pub(super) fn called(&self, sandbox: Option<u64>, parts: &Parts) -> u64 {
-        let (method, path) = (parts.method.as_str().to_owned(), parts.uri.to_string());
+        let (method, path) = (parts.method.as_str(), parts.uri.to_string());
         let request_headers = lines(&parts.headers);
         self.tell(|history, now| {
-            let call = Call {
-                id: 0,
-                method,
-                path,
-                began: now,
-                request_headers,
-                request: Kept::default(),
-                status: None,
-                answered: None,
-                response_headers: String::new(),
-                response: Kept::default(),
-                is_abandoned: false,
-            };
+            let call = Call::new(now, method, path, request_headers);
             history.called(sandbox, call)
         })
     }

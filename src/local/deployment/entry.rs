@@ -35,6 +35,13 @@ pub(crate) enum Kind {
     Link(PathBuf),
 }
 
+/// What is in a package.
+pub(crate) struct Listing {
+    pub(crate) entries: Vec<Entry>,
+    /// Unzipped, as the package itself says it, in bytes.
+    pub(crate) size: u64,
+}
+
 /// Why an entry is refused; reads after its name.
 #[derive(Debug, PartialEq)]
 pub(crate) enum Fault {

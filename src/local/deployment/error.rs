@@ -1,6 +1,10 @@
 //! Why a package is refused or cannot be put into its place.
 
-use std::{error::Error, fmt, io, path::PathBuf};
+use std::{
+    error::Error,
+    fmt, io,
+    path::{Path, PathBuf},
+};
 
 use crate::local::deployment::entry::Fault;
 
@@ -42,6 +46,17 @@ pub(crate) enum Reason {
         /// Why they cannot be made for this process alone.
         namespace: String,
     },
+}
+
+impl DeploymentError {
+    /// Why `package` is refused for one of its entries.
+    pub(crate) fn of_entry(package: &Path, entry: &str, fault: Fault) -> Self {
+        Self(Reason::Entry {
+            package: package.to_owned(),
+            entry: entry.to_owned(),
+            fault,
+        })
+    }
 }
 
 impl From<Reason> for DeploymentError {

@@ -1,15 +1,18 @@
 //! Layers and a function as Lambda has them: unpacked over one another at `/opt`, and at `/var/task`, read-only.
 //!
 //! ```text
-//! package      a zip or a folder: every entry is checked before anything is written
-//!  → entry        what a name and a link may be (pure)
+//! package      every entry is checked before anything is written
+//!  → archive      of a zip                                  folder   of the folder that one would be made of
+//!   → entry        what a name and a link may be (pure)
 //! in_place     the folders themselves, where they are this user's own and empty: in a container
 //! namespace    else a user and mount namespace for this process, with a root of its own
 //!  → tree         writes the packages, the later over the earlier, and takes the right to write away
 //! ```
 
+mod archive;
 pub(crate) mod entry;
 mod error;
+mod folder;
 mod in_place;
 mod namespace;
 mod package;

@@ -1,20 +1,16 @@
 //! A layer or a function as it is deployed: a zip, or the folder that one would make it of.
 
 use std::{
-    fs::{self, File},
-    io::{self, BufReader, Read},
-    os::{
-        fd::AsRawFd,
-        unix::{ffi::OsStrExt, fs::PermissionsExt},
-    },
+    fs::File,
+    io::{self, Read},
     path::{Path, PathBuf},
 };
 
-use zip::{CompressionMethod, ZipArchive};
-
 use crate::local::deployment::{
-    entry::{self, Entry, Fault, Kind},
+    archive::Archive,
+    entry::{self, Entry, Fault, Kind, Listing},
     error::{DeploymentError, Reason},
+    folder::Folder,
     tree::Tree,
 };
 
@@ -25,13 +21,6 @@ pub(crate) const UNZIPPED_LIMIT: u64 = 262_144_000;
 /// What Lambda takes by its API and console; a larger zip has to come from S3.
 const UPLOAD_LIMIT: u64 = 50 << 20;
 
-const LONGEST_TARGET: u64 = 4096;
-
-const FORMAT: u32 = 0o170_000;
-const FOLDER: u32 = 0o040_000;
-const FILE: u32 = 0o100_000;
-const LINK: u32 = 0o120_000;
-
 pub(crate) struct Package {
     path: PathBuf,
     content: Content,
@@ -41,14 +30,8 @@ pub(crate) struct Package {
 }
 
 enum Content {
-    /// The entries are in its order, but for those of its own folder.
-    Zip {
-        archive: Box<ZipArchive<BufReader<File>>>,
-        indices: Vec<usize>,
-        zipped: u64,
-    },
-    /// Open, so that it can be read wherever its path leads meanwhile.
-    Folder(File),
+    Archive(Archive),
+    Folder(Folder),
 }
 
 impl Package {
@@ -60,138 +43,22 @@ impl Package {
         };
         let file = File::open(path).map_err(unopened)?;
         let metadata = file.metadata().map_err(unopened)?;
-        let package = if metadata.is_dir() {
-            Self::of_folder(path, file)?
+        let (content, listing) = if metadata.is_dir() {
+            let (folder, listing) = Folder::open(path, file)?;
+            (Content::Folder(folder), listing)
         } else if metadata.is_file() {
-            Self::of_zip(path, file, metadata.len())?
+            let (archive, listing) = Archive::open(path, file, metadata.len())?;
+            (Content::Archive(archive), listing)
         } else {
             return Err(unopened(io::ErrorKind::InvalidInput.into()).into());
         };
-        entry::together(&package.entries)
-            .map_err(|(entry, fault)| refused(path, &entry.to_string_lossy(), fault))?;
-        Ok(package)
-    }
-
-    fn of_zip(path: &Path, file: File, zipped: u64) -> Result<Self, DeploymentError> {
-        let no_zip = |error: zip::result::ZipError| Reason::NoZip {
-            package: path.to_owned(),
-            why: error.to_string(),
-        };
-        let mut archive = ZipArchive::new(BufReader::new(file)).map_err(no_zip)?;
-        let mut entries = Vec::new();
-        let mut indices = Vec::new();
-        let mut size: u64 = 0;
-        for index in 0..archive.len() {
-            // Raw, since what is encrypted or compressed in another way is to be named before it is refused.
-            let file = archive.by_index_raw(index).map_err(no_zip)?;
-            let name = String::from_utf8_lossy(file.name_raw()).into_owned();
-            let refused = |fault| refused(path, &name, fault);
-            let at = entry::path(file.name_raw()).map_err(refused)?;
-            if file.encrypted() {
-                return Err(refused(Fault::Unreadable("it is encrypted".into())));
-            }
-            let method = file.compression();
-            if ![CompressionMethod::Stored, CompressionMethod::Deflated].contains(&method) {
-                let why = format!("it is compressed with {method}, and not with deflate");
-                return Err(refused(Fault::Unreadable(why)));
-            }
-            size = size.saturating_add(file.size());
-            let is_folder = file.name_raw().ends_with(b"/");
-            // What comes from another system than Unix has no mode of its own.
-            let mode = file.unix_mode().unwrap_or(0);
-            let mode = match (mode & 0o7777, is_folder) {
-                (0, true) if mode & FORMAT == 0 => 0o755,
-                (0, false) if mode & FORMAT == 0 => 0o644,
-                (permissions, _) => permissions,
-            };
-            let kind = match (file.unix_mode().unwrap_or(0) & FORMAT, is_folder) {
-                (0 | FOLDER, true) | (FOLDER, false) => Kind::Folder,
-                (0 | FILE, false) => Kind::File,
-                (LINK, false) => {
-                    drop(file);
-                    let target = archive
-                        .by_index(index)
-                        .map_err(no_zip)
-                        .map(|file| file.take(LONGEST_TARGET + 1))?;
-                    let target =
-                        read(target).map_err(|why| refused(Fault::Unreadable(why.to_string())))?;
-                    if target.len() as u64 > LONGEST_TARGET {
-                        return Err(refused(Fault::TooLargeALink));
-                    }
-                    Kind::Link(entry::target(&at, &target).map_err(refused)?)
-                }
-                _ => return Err(refused(Fault::Special)),
-            };
-            if at.as_os_str().is_empty() {
-                continue;
-            }
-            indices.push(index);
-            entries.push(Entry {
-                path: at,
-                kind,
-                mode,
-            });
-        }
+        let Listing { entries, size } = listing;
+        entry::together(&entries).map_err(|(entry, fault)| {
+            DeploymentError::of_entry(path, &entry.to_string_lossy(), fault)
+        })?;
         Ok(Self {
             path: path.to_owned(),
-            content: Content::Zip {
-                archive: Box::new(archive),
-                indices,
-                zipped,
-            },
-            entries,
-            size,
-        })
-    }
-
-    fn of_folder(path: &Path, folder: File) -> Result<Self, DeploymentError> {
-        let mut entries = Vec::new();
-        let mut size: u64 = 0;
-        let mut below = vec![PathBuf::new()];
-        while let Some(at) = below.pop() {
-            let unread = |source: io::Error| {
-                let place = if at.as_os_str().is_empty() {
-                    Path::new(".")
-                } else {
-                    &at
-                };
-                let why = Fault::Unreadable(source.to_string());
-                refused(path, &place.to_string_lossy(), why)
-            };
-            let mut names = Vec::new();
-            for child in fs::read_dir(within(&folder, &at)).map_err(unread)? {
-                names.push(child.map_err(unread)?.file_name());
-            }
-            names.sort();
-            for name in names {
-                let at = at.join(name);
-                let refused = |fault| refused(path, &at.to_string_lossy(), fault);
-                let unread = |source: io::Error| refused(Fault::Unreadable(source.to_string()));
-                let place = within(&folder, &at);
-                let metadata = fs::symlink_metadata(&place).map_err(unread)?;
-                let kind = if metadata.is_dir() {
-                    below.push(at.clone());
-                    Kind::Folder
-                } else if metadata.is_file() {
-                    size = size.saturating_add(metadata.len());
-                    Kind::File
-                } else if metadata.is_symlink() {
-                    let target = fs::read_link(&place).map_err(unread)?;
-                    let target = target.as_os_str().as_bytes();
-                    Kind::Link(entry::target(&at, target).map_err(refused)?)
-                } else {
-                    return Err(refused(Fault::Special));
-                };
-                entries.push(Entry {
-                    path: at,
-                    kind,
-                    mode: metadata.permissions().mode() & 0o7777,
-                });
-            }
-        }
-        Ok(Self {
-            path: path.to_owned(),
-            content: Content::Folder(folder),
+            content,
             entries,
             size,
         })
@@ -211,7 +78,8 @@ impl Package {
     pub(crate) fn warnings(&self) -> Vec<String> {
         let mut warnings = Vec::new();
         let name = self.path.display();
-        if let Content::Zip { zipped, .. } = self.content {
+        if let Content::Archive(archive) = &self.content {
+            let zipped = archive.zipped();
             if zipped > UPLOAD_LIMIT {
                 warnings.push(format!(
                     "{name} has {zipped} bytes: Lambda takes a zip of more than {UPLOAD_LIMIT} from S3 alone"
@@ -254,11 +122,8 @@ impl Package {
                 source,
             };
             let broken = |why: String| {
-                refused(
-                    package,
-                    &entry.path.to_string_lossy(),
-                    Fault::Unreadable(why),
-                )
+                let fault = Fault::Unreadable(why);
+                DeploymentError::of_entry(package, &entry.path.to_string_lossy(), fault)
             };
             if entry.kind != Kind::File {
                 tree.put(entry).map_err(unwritten)?;
@@ -266,15 +131,10 @@ impl Package {
             }
             let mut file = tree.create(entry).map_err(unwritten)?;
             let mut reader: Box<dyn Read> = match &mut self.content {
-                Content::Zip {
-                    archive, indices, ..
-                } => Box::new(
-                    archive
-                        .by_index(indices[number])
-                        .map_err(|error| broken(error.to_string()))?,
-                ),
+                Content::Archive(archive) => archive.read(number).map_err(broken)?,
                 Content::Folder(folder) => Box::new(
-                    File::open(within(folder, &entry.path))
+                    folder
+                        .read(&entry.path)
                         .map_err(|error| broken(error.to_string()))?,
                 ),
             };
@@ -299,37 +159,23 @@ impl Package {
     }
 }
 
-fn read(mut source: impl Read) -> io::Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    source.read_to_end(&mut bytes)?;
-    Ok(bytes)
-}
-
-fn within(folder: &File, path: &Path) -> PathBuf {
-    PathBuf::from(format!("/proc/self/fd/{}", folder.as_raw_fd())).join(path)
-}
-
 fn tree_path(package: &Path, path: &Path) -> PathBuf {
     PathBuf::from(format!("{} of {}", path.display(), package.display()))
 }
 
-fn refused(package: &Path, entry: &str, fault: Fault) -> DeploymentError {
-    Reason::Entry {
-        package: package.to_owned(),
-        entry: entry.to_owned(),
-        fault,
-    }
-    .into()
-}
-
 #[cfg(test)]
 mod tests {
-    use std::{io::Write, os::unix::fs::symlink};
+    use std::{
+        fs,
+        io::Write,
+        os::unix::fs::{PermissionsExt, symlink},
+    };
 
     use tempfile::TempDir;
-    use zip::{ZipWriter, write::SimpleFileOptions};
+    use zip::{CompressionMethod, ZipWriter, write::SimpleFileOptions};
 
     use super::*;
+    use crate::local::deployment::archive::{FORMAT, LINK};
 
     /// Entries of a zip: name, mode, content. A name that ends in / is a folder's, a mode with LINK makes a link.
     fn zip(entries: &[(&str, u32, &[u8])]) -> (TempDir, PathBuf) {

@@ -1,15 +1,10 @@
-//! The function's answer, payload 2.0 → what goes out over HTTP.
+//! The function's answer, payload 2.0 → what goes out over HTTP; one that is streamed begins in `streamed`.
 
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use bytes::Bytes;
 use serde_json::{Map, Value};
 
-use crate::local::{
-    failure::Failure, gateway::prelude::Prelude, invocation::Streamed, stream::Stream,
-};
-
-/// The media type of a stream that begins with a prelude.
-const HTTP_INTEGRATION: &str = "application/vnd.awslambda.http-integration-response";
+use crate::local::stream::Stream;
 
 /// Headers of one connection; that of the client is not the function's to speak about.
 const HOP_BY_HOP: [&str; 8] = [
@@ -38,57 +33,6 @@ pub(crate) enum Content {
     Stream(Stream),
 }
 
-/// Waits for the beginning of a streamed answer and reads it: the prelude where there is one, and else the first chunk,
-/// so that a failure before that can still be answered with a 502.
-pub(crate) async fn open(streamed: Streamed) -> Result<Answer, String> {
-    let Streamed {
-        content_type,
-        mut stream,
-    } = streamed;
-    let failed = |failure: Failure| {
-        format!(
-            "the function failed with {} before the beginning of its stream was complete: {}",
-            failure.error_type,
-            failure.excerpt()
-        )
-    };
-    if !has_prelude(&content_type) {
-        stream.begin().await.map_err(failed)?;
-        return Ok(content(content_type, Content::Stream(stream)));
-    }
-    let mut prelude = Prelude::default();
-    while let Some(chunk) = stream.next().await.transpose().map_err(failed)? {
-        if let Some((json, rest)) = prelude.take(&chunk).map_err(|error| error.reason())? {
-            stream.put_back(rest);
-            return explicit(&object_of(&json)?, Content::Stream(stream));
-        }
-    }
-    Err(format!(
-        "the stream has no prelude: JSON with statusCode, then 8 NUL bytes, then the body; it begins with {:?}",
-        beginning(prelude.beginning())
-    ))
-}
-
-fn has_prelude(content_type: &HeaderValue) -> bool {
-    let media_type = content_type
-        .as_bytes()
-        .split(|&byte| byte == b';')
-        .next()
-        .unwrap_or_default();
-    media_type
-        .trim_ascii()
-        .eq_ignore_ascii_case(HTTP_INTEGRATION.as_bytes())
-}
-
-fn object_of(prelude: &[u8]) -> Result<Map<String, Value>, String> {
-    serde_json::from_slice(prelude).map_err(|error| {
-        format!(
-            "the prelude of the stream is not a JSON object ({error}): {:?}",
-            beginning(prelude)
-        )
-    })
-}
-
 /// Reads an answer that is whole; an error says what is wrong with it and what would be right.
 pub(crate) fn decode(whole: &Bytes) -> Result<Answer, String> {
     let value: Value = serde_json::from_slice(whole).map_err(|error| {
@@ -115,7 +59,8 @@ fn inferred(body: Bytes) -> Answer {
     )
 }
 
-fn content(content_type: HeaderValue, body: Content) -> Answer {
+/// An answer that is content alone.
+pub(super) fn content(content_type: HeaderValue, body: Content) -> Answer {
     Answer {
         status: StatusCode::OK,
         headers: HeaderMap::from_iter([(header::CONTENT_TYPE, content_type)]),
@@ -153,7 +98,8 @@ fn body(answer: &mut Map<String, Value>) -> Result<Bytes, String> {
     }
 }
 
-fn explicit(answer: &Map<String, Value>, body: Content) -> Result<Answer, String> {
+/// An answer that says its status, headers and cookies itself.
+pub(super) fn explicit(answer: &Map<String, Value>, body: Content) -> Result<Answer, String> {
     let mut warnings = Vec::new();
     let mut headers = HeaderMap::new();
     for (name, value) in object(answer, "headers")?.into_iter().flatten() {
@@ -255,14 +201,14 @@ fn kind(value: &Value) -> &'static str {
     }
 }
 
-fn beginning(bytes: &[u8]) -> String {
+/// For a message.
+pub(super) fn beginning(bytes: &[u8]) -> String {
     String::from_utf8_lossy(&bytes[..bytes.len().min(80)]).into_owned()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::local::stream;
 
     fn answer(json: &str) -> Result<Answer, String> {
         decode(&Bytes::copy_from_slice(json.as_bytes()))
@@ -384,72 +330,5 @@ mod tests {
         let answer = answer(json).unwrap();
         assert!(answer.headers.is_empty());
         assert_eq!(answer.warnings.len(), 3);
-    }
-
-    /// What the gateway makes of a stream of these chunks, and the body that comes after.
-    async fn opened(
-        content_type: &'static str,
-        chunks: &[&'static [u8]],
-        end: Result<(), Failure>,
-    ) -> Result<(Answer, Vec<u8>), String> {
-        let (mut writer, control, stream) = stream::channel();
-        let streamed = Streamed {
-            content_type: HeaderValue::from_static(content_type),
-            stream,
-        };
-        let write = async move {
-            for chunk in chunks {
-                writer.write(Bytes::from_static(chunk)).await;
-            }
-            control.end(end);
-        };
-        let read = async {
-            let mut answer = open(streamed).await?;
-            let mut body = Vec::new();
-            if let Content::Stream(stream) = &mut answer.body {
-                while let Some(Ok(chunk)) = stream.next().await {
-                    body.extend_from_slice(&chunk);
-                }
-            }
-            Ok((answer, body))
-        };
-        tokio::join!(write, read).1
-    }
-
-    #[tokio::test]
-    async fn a_stream_has_its_prelude_first() {
-        let media_type = "Application/vnd.awslambda.http-integration-response; charset=utf-8";
-        let chunks: [&[u8]; 3] = [
-            b"{\"statusCode\":418,\"cookies\":[\"a=1\"]}\0\0\0",
-            b"\0\0\0\0\0\xff\0bo",
-            b"dy",
-        ];
-        let (answer, body) = opened(media_type, &chunks, Ok(())).await.unwrap();
-        assert_eq!(answer.status, 418);
-        assert_eq!(all(&answer, "set-cookie"), [b"a=1"]);
-        assert_eq!(body, b"\xff\0body");
-
-        let failure = || Err(Failure::new("Function.Broken", "so"));
-        let cases: [(&[&[u8]], _, &str); 5] = [
-            (&[b"{\"statusCode\":418}"], Ok(()), "8 NUL bytes"),
-            (&[], Ok(()), "8 NUL bytes"),
-            (&[b"<html>\0\0\0\0\0\0\0\0"], Ok(()), "not a JSON object"),
-            (&[b"{}\0\0\0\0\0\0\0\0"], Ok(()), "statusCode is null"),
-            (&[b"{"], failure(), "failed with Function.Broken"),
-        ];
-        for (chunks, end, reason) in cases {
-            let error = opened(media_type, chunks, end).await.unwrap_err();
-            assert!(error.contains(reason), "{error}");
-        }
-    }
-
-    #[tokio::test]
-    async fn another_stream_is_nothing_but_the_body() {
-        let (answer, body) = opened("text/csv", &[b"a", b"b"], Ok(())).await.unwrap();
-        assert_eq!(all(&answer, "content-type"), [b"text/csv"]);
-        assert_eq!(body, b"ab");
-        let failure = Failure::new("Function.Broken", "so");
-        let error = opened("text/csv", &[], Err(failure)).await.unwrap_err();
-        assert!(error.contains("failed with Function.Broken"), "{error}");
     }
 }

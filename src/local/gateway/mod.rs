@@ -3,6 +3,7 @@
 mod answer;
 mod event;
 mod prelude;
+mod streamed;
 
 use std::{net::SocketAddr, time::SystemTime};
 
@@ -91,7 +92,7 @@ pub(crate) async fn handle(
             failure.excerpt()
         )),
         Some(Outcome::Response(whole)) => answer::decode(&whole),
-        Some(Outcome::Stream(streamed)) => answer::open(streamed).await,
+        Some(Outcome::Stream(streamed)) => streamed::open(streamed).await,
     };
     match result {
         Ok(answer) => {

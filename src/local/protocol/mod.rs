@@ -4,7 +4,10 @@
 //! one runtime: each of them holds a call of `/next` or works on an invocation, and an answer finds its invocation by
 //! the request id.
 
-use std::{collections::VecDeque, convert::Infallible, mem};
+pub(crate) mod call;
+mod in_flight;
+
+use std::{collections::VecDeque, mem};
 
 use bytes::Bytes;
 use tokio::sync::oneshot;
@@ -12,87 +15,12 @@ use tokio::sync::oneshot;
 use crate::local::{
     extensions::Extensions,
     failure::Failure,
-    invocation::{Invocation, Streamed},
+    protocol::{
+        call::{Begun, Call, Handover},
+        in_flight::{InFlight, Invoked},
+    },
     refusal::Refusal,
-    stream::Control,
 };
-
-/// A call of the Runtime API, with the way back to whoever made it.
-pub(crate) enum Call {
-    Next {
-        reply: oneshot::Sender<Result<Handover, Refusal>>,
-    },
-    /// `/response` or `/error`, whole.
-    Answer {
-        invocation: Named,
-        /// What the invocation comes to when the call is accepted.
-        result: Result<Bytes, Failure>,
-        /// What the runtime is told then: nothing is wrong, or (too large, say) what is.
-        verdict: Result<(), Refusal>,
-        reply: oneshot::Sender<Result<(), Refusal>>,
-    },
-    /// The headers of a `/response` whose body is streamed.
-    Begin {
-        invocation: Named,
-        begun: Box<Begun>,
-        reply: oneshot::Sender<Result<(), Refusal>>,
-    },
-    /// The end of that body, or of the connection it came on.
-    End {
-        request_id: String,
-        result: Result<(), Failure>,
-        verdict: Result<(), Refusal>,
-        reply: oneshot::Sender<Result<(), Refusal>>,
-    },
-    InitError {
-        failure: Failure,
-        reply: oneshot::Sender<Result<(), Refusal>>,
-    },
-    /// `/restore/next`: take the snapshot now, and answer when it was restored.
-    RestoreNext {
-        reply: oneshot::Sender<Result<(), Refusal>>,
-    },
-    RestoreError {
-        failure: Failure,
-        reply: oneshot::Sender<Result<(), Refusal>>,
-    },
-    /// `/extension/register`
-    Register {
-        name: String,
-        events: Vec<String>,
-        /// Under which it will be known.
-        identifier: String,
-        reply: oneshot::Sender<Result<(), Refusal>>,
-    },
-    /// `/extension/event/next`
-    NextEvent {
-        identifier: String,
-        reply: oneshot::Sender<Result<Infallible, Refusal>>,
-    },
-}
-
-/// The invocation that a call names.
-#[derive(Debug)]
-pub(crate) struct Named {
-    pub(crate) request_id: String,
-    /// The echo of `Lambda-Runtime-Invocation-Id`; absent in runtimes older than that header.
-    pub(crate) invocation_id: Option<String>,
-}
-
-/// An answer that has begun.
-#[derive(Debug)]
-pub(crate) struct Begun {
-    pub(crate) streamed: Streamed,
-    pub(crate) control: Control,
-}
-
-/// An invocation on its way to the runtime, as the answer to `/next`.
-#[derive(Debug)]
-pub(crate) struct Handover {
-    pub(crate) invocation: Invocation,
-    /// Unix time in milliseconds.
-    pub(crate) deadline_ms: u128,
-}
 
 /// What a call brought about.
 #[derive(Debug)]
@@ -129,8 +57,7 @@ pub(crate) struct Protocol {
     polls: VecDeque<Poll>,
     /// What no poll has taken so far.
     waiting: VecDeque<Handover>,
-    /// What was handed over, oldest first.
-    invocations: Vec<Invoked>,
+    in_flight: InFlight,
 }
 
 #[derive(Debug)]
@@ -143,24 +70,6 @@ enum Phase {
     Ready,
 }
 
-#[derive(Debug)]
-struct Invoked {
-    request_id: String,
-    invocation_id: String,
-    state: State,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq)]
-enum State {
-    Running,
-    /// Its answer has begun.
-    Streaming,
-    /// The next call of `/next` forgets it.
-    Answered,
-    /// Its time was over before it was answered. It is forgotten when the answer comes after all.
-    TimedOut,
-}
-
 impl Protocol {
     pub(crate) fn new(capacity: usize) -> Self {
         Self {
@@ -169,7 +78,7 @@ impl Protocol {
             extensions: Extensions::default(),
             polls: VecDeque::new(),
             waiting: VecDeque::new(),
-            invocations: Vec::new(),
+            in_flight: InFlight::default(),
         }
     }
 
@@ -211,10 +120,7 @@ impl Protocol {
     pub(crate) fn time_out(&mut self, request_id: &str) {
         self.waiting
             .retain(|handover| handover.invocation.request_id != request_id);
-        let invoked = self.invocations.iter_mut();
-        for invoked in invoked.filter(|invoked| invoked.is(request_id) && invoked.is_busy()) {
-            invoked.state = State::TimedOut;
-        }
+        self.in_flight.time_out(request_id);
     }
 
     /// Answers one call.
@@ -229,10 +135,7 @@ impl Protocol {
                 None => {
                     self.phase = Phase::Ready;
                     self.extensions.close();
-                    let answered = |invoked: &Invoked| invoked.state == State::Answered;
-                    if let Some(position) = self.invocations.iter().position(answered) {
-                        self.invocations.remove(position);
-                    }
+                    self.in_flight.forget_answered();
                     self.polls.push_back(reply);
                     self.match_up();
                     Some(Event::Ready)
@@ -243,74 +146,48 @@ impl Protocol {
                 result,
                 verdict,
                 reply,
-            } => match self.advance(&invocation, State::Answered) {
-                Ok(()) => {
-                    let _ = reply.send(verdict);
-                    Some(Event::Answered {
-                        request_id: invocation.request_id,
-                        result,
-                    })
-                }
-                Err(refusal) => {
-                    let _ = reply.send(Err(refusal));
-                    None
-                }
-            },
+            } => {
+                let accepted = self.in_flight.answer(&invocation);
+                let request_id = invocation.request_id;
+                let event = Event::Answered { request_id, result };
+                respond(reply, accepted, verdict, event)
+            }
             Call::Begin {
                 invocation,
                 begun,
                 reply,
-            } => match self.advance(&invocation, State::Streaming) {
-                Ok(()) => {
-                    let _ = reply.send(Ok(()));
-                    Some(Event::Begun {
-                        request_id: invocation.request_id,
-                        begun,
-                    })
-                }
-                Err(refusal) => {
-                    let _ = reply.send(Err(refusal));
-                    None
-                }
-            },
+            } => {
+                let accepted = self.in_flight.begin(&invocation);
+                let request_id = invocation.request_id;
+                respond(reply, accepted, Ok(()), Event::Begun { request_id, begun })
+            }
             Call::End {
                 request_id,
                 result,
                 verdict,
                 reply,
             } => {
-                let position = self.position(&request_id);
-                match position.map(|position| &mut self.invocations[position]) {
-                    Some(invoked) if invoked.state == State::Streaming => {
-                        invoked.state = State::Answered;
-                        let _ = reply.send(verdict);
-                        Some(Event::Answered {
-                            request_id,
-                            result: result.map(|()| Bytes::new()),
-                        })
-                    }
-                    // Only what was accepted ends, so its time was over meanwhile.
-                    _ => {
-                        self.invocations.retain(|invoked| {
-                            !invoked.is(&request_id) || invoked.state != State::TimedOut
-                        });
-                        let _ = reply.send(Err(Refusal::gone()));
-                        None
-                    }
-                }
+                let accepted = self.in_flight.end(&request_id);
+                let result = result.map(|()| Bytes::new());
+                let event = Event::Answered { request_id, result };
+                respond(reply, accepted, verdict, event)
             }
-            Call::InitError { failure, reply } => self.gave_up(
-                failure,
-                matches!(self.phase, Phase::Init),
-                "init is over: use /runtime/invocation/{id}/error",
-                reply,
-            ),
-            Call::RestoreError { failure, reply } => self.gave_up(
-                failure,
-                matches!(self.phase, Phase::Restoring),
-                "nothing is being restored",
-                reply,
-            ),
+            Call::InitError { failure, reply } => {
+                let accepted = match self.phase {
+                    Phase::Init => Ok(()),
+                    _ => Err(Refusal::state(
+                        "init is over: use /runtime/invocation/{id}/error",
+                    )),
+                };
+                respond(reply, accepted, Ok(()), Event::InitFailed(failure))
+            }
+            Call::RestoreError { failure, reply } => {
+                let accepted = match self.phase {
+                    Phase::Restoring => Ok(()),
+                    _ => Err(Refusal::state("nothing is being restored")),
+                };
+                respond(reply, accepted, Ok(()), Event::InitFailed(failure))
+            }
             Call::RestoreNext { reply } => {
                 if matches!(self.phase, Phase::Init) {
                     self.phase = Phase::Snapshot(reply);
@@ -337,37 +214,17 @@ impl Protocol {
         }
     }
 
-    fn gave_up(
-        &self,
-        failure: Failure,
-        is_due: bool,
-        otherwise: &str,
-        reply: oneshot::Sender<Result<(), Refusal>>,
-    ) -> Option<Event> {
-        if is_due {
-            let _ = reply.send(Ok(()));
-            Some(Event::InitFailed(failure))
-        } else {
-            let _ = reply.send(Err(Refusal::state(otherwise)));
-            None
-        }
-    }
-
     /// Why another call of `/next` is one too many, where it is.
     fn full(&mut self) -> Option<Refusal> {
         if self.is_snapshot() {
             return Some(Refusal::state("a call of /restore/next is waiting"));
         }
         self.polls.retain(|poll| !poll.is_closed());
-        let busy = self.invocations.iter().filter(|invoked| invoked.is_busy());
-        let count = busy.clone().count();
-        if self.polls.len() + count < self.capacity {
+        if self.polls.len() + self.in_flight.busy().count() < self.capacity {
             return None;
         }
-        Some(match busy.last() {
-            Some(Invoked { request_id, .. }) => {
-                Refusal::state(&format!("{request_id} has not been answered yet"))
-            }
+        Some(match self.in_flight.busy().next_back() {
+            Some(request_id) => Refusal::state(&format!("{request_id} has not been answered yet")),
             None => Refusal::state("a call of /next is waiting already"),
         })
     }
@@ -375,13 +232,9 @@ impl Protocol {
     /// Answers polls with what waits for them.
     fn match_up(&mut self) {
         while let Some(handover) = self.waiting.pop_front() {
-            let invoked = Invoked {
-                request_id: handover.invocation.request_id.clone(),
-                invocation_id: handover.invocation.invocation_id.clone(),
-                state: State::Running,
-            };
+            let invoked = Invoked::new(&handover.invocation);
             match self.offer(handover) {
-                None => self.invocations.push(invoked),
+                None => self.in_flight.push(invoked),
                 Some(back) => {
                     self.waiting.push_front(back);
                     return;
@@ -400,46 +253,19 @@ impl Protocol {
         }
         Some(handover)
     }
-
-    /// Moves on the invocation that is `named`, where it is due for an answer.
-    fn advance(&mut self, named: &Named, to: State) -> Result<(), Refusal> {
-        let position = self
-            .position(&named.request_id)
-            .ok_or_else(Refusal::request_id)?;
-        let invoked = &mut self.invocations[position];
-        if matches!(&named.invocation_id, Some(echo) if *echo != invoked.invocation_id) {
-            return Err(Refusal::gone());
-        }
-        match invoked.state {
-            State::Running => {
-                invoked.state = to;
-                Ok(())
-            }
-            State::Streaming => Err(Refusal::state("the answer of this invocation has begun")),
-            State::Answered => Err(Refusal::state("this invocation was answered already")),
-            State::TimedOut => {
-                self.invocations.remove(position);
-                Err(Refusal::gone())
-            }
-        }
-    }
-
-    fn position(&self, request_id: &str) -> Option<usize> {
-        self.invocations
-            .iter()
-            .position(|invoked| invoked.is(request_id))
-    }
 }
 
-impl Invoked {
-    fn is(&self, request_id: &str) -> bool {
-        self.request_id == request_id
-    }
-
-    /// Whether it keeps one of the runtime's loops busy.
-    fn is_busy(&self) -> bool {
-        matches!(self.state, State::Running | State::Streaming)
-    }
+/// Tells the runtime the verdict on a call that was accepted, else why it was not; gives the event that it was then.
+fn respond(
+    reply: oneshot::Sender<Result<(), Refusal>>,
+    accepted: Result<(), Refusal>,
+    verdict: Result<(), Refusal>,
+    event: Event,
+) -> Option<Event> {
+    let is_accepted = accepted.is_ok();
+    // It fails when the client has gone; its call counts all the same.
+    let _ = reply.send(accepted.and(verdict));
+    is_accepted.then_some(event)
 }
 
 #[cfg(test)]
@@ -447,7 +273,11 @@ mod tests {
     use axum::http::{HeaderValue, StatusCode};
 
     use super::*;
-    use crate::local::{invocation, stream};
+    use crate::local::{
+        invocation::{self, Invocation, Streamed},
+        protocol::call::Named,
+        stream,
+    };
 
     fn next(
         protocol: &mut Protocol,
