@@ -26,6 +26,7 @@ impl From<HungUp> for Stopped {
         Stopped::HungUp
     }
 }
+
 /// The header that `php/functions.php` sends first: `event`, or `handler` when it has called one.
 const BEGUN: &str = "php-fpm-lambda";
 
