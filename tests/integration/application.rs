@@ -10,10 +10,10 @@ use std::thread::JoinHandle;
 
 use reqwest::header::{CONTENT_TYPE, COOKIE, HOST, HeaderMap, LOCATION, SET_COOKIE};
 use reqwest::{Client, Method, StatusCode, Url};
-use rustix::process::{Pid, Signal, kill_process};
 
 use crate::differential::binary;
-use crate::lambda::{Function, PATIENCE, bootstrap, wait};
+use crate::lambda::{Function, PATIENCE, bootstrap};
+use crate::process;
 
 const ADMINER: &str = "/usr/share/adminer/adminer.php";
 
@@ -100,13 +100,7 @@ impl Site {
     }
 
     fn end(&mut self) {
-        if self.child.try_wait().is_ok_and(|status| status.is_none()) {
-            let _ = kill_process(Pid::from_child(&self.child), Signal::TERM);
-            if wait(&mut self.child, PATIENCE).is_none() {
-                let _ = self.child.kill();
-                let _ = self.child.wait();
-            }
-        }
+        process::end(&mut self.child, PATIENCE);
     }
 }
 

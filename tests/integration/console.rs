@@ -7,7 +7,8 @@ use std::time::Duration;
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
-use crate::lambda::{Call, Function, Lambda, Process, get};
+use crate::lambda::{Call, Function, Lambda, get};
+use crate::process::{Process, all_titles, kill, kilobytes};
 
 /// A script with a command for each thing that a command can do.
 const CONSOLE: &str = r#"<?php
@@ -312,7 +313,7 @@ fn what_is_left_in_the_background_is_not_waited_for_and_ends() {
             "{command}: {}",
             tail(&call.log)
         );
-        let titles = crate::lambda::all_titles();
+        let titles = all_titles();
         let left = titles
             .iter()
             .filter(|title| ["sleep 4711", "yes 4711"].contains(&title.as_str()));
@@ -379,12 +380,7 @@ fn of_much_output_the_log_has_all_and_the_answer_the_end_and_memory_stays_flat()
     assert!(output.starts_with(&note), "{}", &output[..100]);
     let line = "0123456789".repeat(100);
     assert_eq!(call.log.matches(&line).count(), lines);
-    let status = std::fs::read_to_string(format!("/proc/{}/status", lambda.pid())).unwrap();
-    let peak = status
-        .lines()
-        .find_map(|line| line.strip_prefix("VmHWM:"))
-        .unwrap();
-    let peak: u64 = peak.trim().strip_suffix(" kB").unwrap().parse().unwrap();
+    let peak = kilobytes(lambda.pid(), "VmHWM");
     assert!(peak < 40_000, "{peak} kB for 60 MB");
 }
 
@@ -440,8 +436,7 @@ fn sigterm_and_sigkill_of_the_bootstrap_end_a_command() {
         }
         // the child of a command alone outlives the bootstrap's SIGKILL
         for process in running {
-            let pid = rustix::process::Pid::from_raw(process.pid as i32).unwrap();
-            let _ = rustix::process::kill_process(pid, Signal::KILL);
+            let _ = kill(process.pid, Signal::KILL);
         }
     }
 }
@@ -614,10 +609,7 @@ pub fn cli(address: &str, arguments: &[&str]) -> (Option<i32>, String, String) {
 
 impl Drop for Local {
     fn drop(&mut self) {
-        let _ = rustix::process::kill_process(
-            rustix::process::Pid::from_child(&self.server),
-            Signal::TERM,
-        );
+        let _ = kill(self.server.id(), Signal::TERM);
         let _ = self.server.wait();
     }
 }

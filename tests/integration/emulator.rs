@@ -7,11 +7,11 @@ use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::Instant;
 
 use reqwest::StatusCode;
-use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
-use crate::lambda::{Function, PATIENCE, bootstrap, get, wait};
+use crate::lambda::{Function, PATIENCE, bootstrap, get};
+use crate::process;
 
 const INSTALL: &str = "aws-lambda-rie is missing; it is inside the Python package aws-sam-cli: \
     pip download --no-deps aws-sam-cli && unzip -j aws_sam_cli-*.whl 'samcli/local/rapid/aws-lambda-rie-x86_64' \
@@ -139,14 +139,8 @@ impl Emulator {
     }
 
     fn end(&mut self) {
-        if self.child.try_wait().is_ok_and(|status| status.is_none()) {
-            // it ends the bootstrap then, which it would not do when it is killed
-            let _ = kill_process(Pid::from_child(&self.child), Signal::TERM);
-            if wait(&mut self.child, PATIENCE).is_none() {
-                let _ = self.child.kill();
-                let _ = self.child.wait();
-            }
-        }
+        // it ends the bootstrap then, which it would not do when it is killed
+        process::end(&mut self.child, PATIENCE);
     }
 }
 

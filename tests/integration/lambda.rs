@@ -15,6 +15,8 @@ use axum::extract::{ConnectInfo, DefaultBodyLimit, State};
 use axum::http::{HeaderMap, Method, StatusCode, Uri};
 use axum::response::{IntoResponse as _, Response};
 
+use crate::process::{self, Process};
+
 /// No test waits longer than this for anything: it fails then, with the log.
 pub const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -349,29 +351,17 @@ impl Lambda {
 
     /// Waits until the bootstrap has ended.
     pub fn wait(&mut self) -> ExitStatus {
-        wait(&mut self.child, PATIENCE)
+        process::wait(&mut self.child, PATIENCE)
             .unwrap_or_else(|| panic!("it goes on; the log:\n{}", self.log()))
     }
 
     pub fn signal(&self, signal: rustix::process::Signal) {
-        rustix::process::kill_process(rustix::process::Pid::from_child(&self.child), signal)
-            .unwrap();
+        process::kill(self.pid(), signal).unwrap();
     }
 
     /// The processes below the bootstrap: php-fpm's master and its workers.
     pub fn processes(&self) -> Vec<Process> {
-        let mut found: Vec<Process> = Vec::new();
-        let mut parents = vec![self.pid()];
-        while let Some(parent) = parents.pop() {
-            for process in Process::all()
-                .into_iter()
-                .filter(|process| process.parent == parent)
-            {
-                parents.push(process.pid);
-                found.push(process);
-            }
-        }
-        found
+        Process::below(self.pid())
     }
 
     /// The process id of php-fpm's master.
@@ -387,68 +377,8 @@ impl Lambda {
 
 impl Drop for Lambda {
     fn drop(&mut self) {
-        // SIGTERM first: php-fpm shall not outlive a test
-        if self.child.try_wait().is_ok_and(|status| status.is_none()) {
-            self.signal(rustix::process::Signal::TERM);
-            if wait(&mut self.child, Duration::from_secs(5)).is_none() {
-                let _ = self.child.kill();
-                let _ = self.child.wait();
-            }
-        }
-    }
-}
-
-/// A process as /proc shows it.
-pub struct Process {
-    pub pid: u32,
-    pub parent: u32,
-    pub title: String,
-}
-
-impl Process {
-    fn all() -> Vec<Process> {
-        let entries = fs::read_dir("/proc").unwrap().flatten();
-        entries
-            .filter_map(|entry| Process::read(entry.file_name().to_str()?.parse().ok()?))
-            .collect()
-    }
-
-    fn read(pid: u32) -> Option<Process> {
-        let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-        let mut fields = stat.rsplit_once(')')?.1.split_whitespace();
-        if fields.next()? == "Z" {
-            return None;
-        }
-        let title = fs::read(format!("/proc/{pid}/cmdline")).ok()?;
-        let title = String::from_utf8_lossy(&title)
-            .replace('\0', " ")
-            .trim()
-            .to_owned();
-        Some(Process {
-            pid,
-            parent: fields.next()?.parse().ok()?,
-            title,
-        })
-    }
-
-    /// Waits until it has ended; false: it goes on.
-    pub fn ends_within(&self, patience: Duration) -> bool {
-        let Some(pid) = rustix::process::Pid::from_raw(self.pid as i32) else {
-            return true;
-        };
-        let Ok(pidfd) = rustix::process::pidfd_open(pid, rustix::process::PidfdFlags::empty())
-        else {
-            return true;
-        };
-        let mut poll = [rustix::event::PollFd::new(
-            &pidfd,
-            rustix::event::PollFlags::IN,
-        )];
-        let patience = rustix::event::Timespec {
-            tv_sec: patience.as_secs() as i64,
-            tv_nsec: patience.subsec_nanos().into(),
-        };
-        rustix::event::poll(&mut poll, Some(&patience)).unwrap() > 0
+        // php-fpm shall not outlive a test
+        process::end(&mut self.child, Duration::from_secs(5));
     }
 }
 
@@ -497,15 +427,6 @@ pub fn request(
 /// The program under test, where a user who is not its owner can run it.
 pub fn bootstrap() -> &'static Path {
     Path::new(env!("CARGO_BIN_EXE_bootstrap"))
-}
-
-pub fn wait(child: &mut Child, patience: Duration) -> Option<ExitStatus> {
-    let process = Process {
-        pid: child.id(),
-        parent: 0,
-        title: String::new(),
-    };
-    process.ends_within(patience).then(|| child.wait().unwrap())
 }
 
 /// Makes a folder that nobody can write to.
@@ -594,12 +515,4 @@ async fn answer(
         headers.insert(name, value.parse().unwrap());
     }
     (event.status, headers, event.body).into_response()
-}
-
-/// What all processes of this machine, or container, are called.
-pub fn all_titles() -> Vec<String> {
-    Process::all()
-        .into_iter()
-        .map(|process| process.title)
-        .collect()
 }

@@ -29,6 +29,7 @@ mod logs;
 mod mapping;
 mod memory;
 mod opcache;
+mod process;
 mod recovery;
 mod requests;
 mod runtime_api;

@@ -5,7 +5,10 @@ use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
+use rustix::process::Signal;
+
 use crate::lambda::{Function, Lambda, PATIENCE, get};
+use crate::process::kill;
 
 const OLD: &str = "<?php echo 'as primed'; require __DIR__ . '/src/more.php';";
 const NEW: &str = "<?php echo 'as stored'; require __DIR__ . '/src/more.php';";
@@ -131,8 +134,7 @@ fn a_worker_and_a_master_that_come_later_have_it_too() {
         let killed = processes
             .find(|process| (process.pid == master) == is_master)
             .unwrap();
-        let process = rustix::process::Pid::from_raw(killed.pid as i32).unwrap();
-        rustix::process::kill_process(process, rustix::process::Signal::KILL).unwrap();
+        kill(killed.pid, Signal::KILL).unwrap();
         assert!(killed.ends_within(PATIENCE));
         assert_eq!(lambda.get("/"), "as primed, more");
     }

@@ -14,6 +14,7 @@ use serde_json::json;
 
 use crate::console::{Local, cli};
 use crate::lambda::{Call, Function, Lambda, PATIENCE, get};
+use crate::process::kill;
 
 const TOKEN: &str = "token-of-the-session";
 
@@ -228,8 +229,7 @@ fn a_php_fpm_that_is_started_again_and_the_warm_up_have_them_too() {
     assert_eq!(shown(&mut lambda, "DB_PASSWORD")[0], VALUE);
     let warm = std::fs::read_to_string(lambda.function.temp_dir().join("warm"));
     assert_eq!(warm.unwrap(), VALUE);
-    let master = rustix::process::Pid::from_raw(lambda.master() as i32).unwrap();
-    rustix::process::kill_process(master, Signal::KILL).unwrap();
+    kill(lambda.master(), Signal::KILL).unwrap();
     let call = lambda.invoke(get("/?name=DB_PASSWORD"));
     let call = match call.path.ends_with("/error") {
         true => lambda.invoke(get("/?name=DB_PASSWORD")),

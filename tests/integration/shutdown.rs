@@ -4,10 +4,11 @@ use std::time::Duration;
 
 use rustix::process::Signal;
 
-use crate::lambda::{Function, Process, get};
+use crate::lambda::{Function, Lambda, get};
+use crate::process::{Process, all_titles};
 
 /// php-fpm and its worker, once a request was answered.
-fn processes(lambda: &mut crate::lambda::Lambda) -> Vec<Process> {
+fn processes(lambda: &mut Lambda) -> Vec<Process> {
     lambda.invoke(get("/"));
     let processes = lambda.processes();
     assert!(processes.len() >= 2, "a master and a worker");
@@ -150,7 +151,7 @@ fn sigterm_during_the_start_ends_with_success() {
     let mut lambda = lambda.start();
     assert_eq!(lambda.wait().code(), Some(0));
     assert!(
-        !crate::lambda::all_titles()
+        !all_titles()
             .iter()
             .any(|title| title == &program.display().to_string())
     );

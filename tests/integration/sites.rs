@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 
 use crate::differential::binary;
 use crate::lambda::{Call, Function, Lambda};
+use crate::process::kilobytes;
 
 /// The answer of every script here: its name and what it sees.
 const SHOW: &str = r#"<?php // SOURCE
@@ -1017,7 +1018,7 @@ fn a_streamed_file_of_any_size_takes_no_memory() {
     sparse(&function.task_root().join("public/film.mp4"), 60_000_000);
     let mut lambda = function.start();
     assert_eq!(get(&mut lambda, "/style.css").text(), CSS);
-    let before = peak(lambda.pid());
+    let before = kilobytes(lambda.pid(), "VmHWM");
     for (range, status, len) in [
         ("", 200, 60_000_000),
         ("bytes=1-", 206, 59_999_999),
@@ -1031,18 +1032,8 @@ fn a_streamed_file_of_any_size_takes_no_memory() {
             answer.body.len().to_string()
         );
     }
-    let grown = peak(lambda.pid()) - before;
+    let grown = kilobytes(lambda.pid(), "VmHWM") - before;
     assert!(grown < 4_000, "{grown} kB");
-}
-
-/// The most memory that a process has had, in kilobytes.
-fn peak(pid: u32) -> u64 {
-    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
-    let line = status
-        .lines()
-        .find(|line| line.starts_with("VmHWM:"))
-        .unwrap();
-    line.split_whitespace().nth(1).unwrap().parse().unwrap()
 }
 
 #[test]

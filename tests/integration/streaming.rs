@@ -7,6 +7,7 @@ use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crate::lambda::{Function, Lambda, PATIENCE};
+use crate::process::kilobytes;
 
 const NULS: [u8; 8] = [0; 8];
 
@@ -409,14 +410,7 @@ fn php_waits_for_what_lambda_has_not_taken_and_memory_stays_flat() {
         );
     }
     assert_eq!(taken, 200 * MB);
-    let status = fs::read_to_string(format!("/proc/{}/status", wire.lambda.pid())).unwrap();
-    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-    let kib: usize = peak
-        .unwrap()
-        .trim()
-        .trim_end_matches(" kB")
-        .parse()
-        .unwrap();
+    let kib = kilobytes(wire.lambda.pid(), "VmHWM");
     assert!(kib < 24 * 1024, "{kib} KiB");
 }
 
