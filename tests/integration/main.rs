@@ -6,6 +6,7 @@
 
 mod application;
 mod architecture;
+mod browser;
 mod configuration;
 mod console;
 mod deadlines;
@@ -20,6 +21,7 @@ mod functions_sources;
 mod init;
 mod lambda;
 mod local;
+mod local_cli;
 mod local_concurrency;
 mod local_console;
 mod local_extensions;
@@ -30,6 +32,7 @@ mod mapping;
 mod memory;
 mod opcache;
 mod process;
+mod program;
 mod recovery;
 mod requests;
 mod runtime_api;

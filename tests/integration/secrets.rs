@@ -12,8 +12,8 @@ use axum::response::{IntoResponse as _, Response};
 use rustix::process::Signal;
 use serde_json::json;
 
-use crate::console::{Local, cli};
 use crate::lambda::{Call, Function, Lambda, PATIENCE, get};
+use crate::local_cli::{LambdaLocal, cli};
 use crate::process::kill;
 
 const TOKEN: &str = "token-of-the-session";
@@ -389,10 +389,10 @@ fn under_lambda_local_the_first_invocation_has_its_values() {
         .into_iter()
         .flat_map(|variable| ["--env", variable])
         .collect();
-    let mut local = Local::start(&options);
+    let mut local = LambdaLocal::start(&options);
     let address = local.address.clone();
     let command = std::thread::spawn(move || cli(&address, &["child", "A"]));
-    local.wait_for_line("START RequestId: ");
+    local.program.line("START RequestId: ");
     extension.server.is_ready.store(true, Ordering::SeqCst);
     assert_eq!(
         command.join().unwrap(),
