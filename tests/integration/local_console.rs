@@ -1,5 +1,4 @@
 //! The interface behind the test console's page: what is recorded, how it is told live, and who is turned away.
-#![allow(clippy::unwrap_used, reason = "in a test an unwrap is an assertion")]
 
 use std::time::Duration;
 
@@ -7,7 +6,7 @@ use reqwest::{RequestBuilder, Response, StatusCode};
 use serde_json::{Value, json};
 use tokio::time::timeout;
 
-use crate::local::{Local, raw};
+use crate::local::Local;
 
 /// Does what the event says: `{"do": name, …}`; an HTTP event says it in its query.
 const OBEYS: &str = r#"
@@ -714,7 +713,7 @@ async fn pages_of_other_sites_and_rebound_names_are_turned_away() {
         ),
     ] {
         let request = format!("{line} HTTP/1.1\r\n{headers}Connection: close\r\n\r\n{{}}");
-        let answer = raw(local.address, &request).await;
+        let answer = local.raw(&request).await;
         assert!(
             answer.starts_with(&format!("HTTP/1.1 {status} ")),
             "{request}: {answer}"
@@ -734,7 +733,7 @@ async fn pages_of_other_sites_and_rebound_names_are_turned_away() {
         let request = format!(
             "GET /_console HTTP/1.1\r\nHost: {host}\r\nSec-Fetch-Site: cross-site\r\nConnection: close\r\n\r\n"
         );
-        let answer = raw(local.address, &request).await;
+        let answer = local.raw(&request).await;
         assert!(answer.starts_with("HTTP/1.1 200 "), "{host}: {answer}");
     }
     let lines = local.stop_with_log().await;
@@ -761,7 +760,7 @@ async fn hostile_content_is_told_as_it_is() {
     let path = "/%3Cscript%3E?'&{}%0d%0a";
     let request =
         format!("GET {path} HTTP/1.1\r\nHost: a\r\nX-A: </script>\r\nConnection: close\r\n\r\n");
-    raw(local.address, &request).await;
+    local.raw(&request).await;
     let mut events = local.events().await;
     // That the feed can be read at all says that nothing has broken out of its event.
     let listed = events
@@ -891,11 +890,7 @@ while True:
     )
     .await;
     let mut events = local.events().await;
-    let first = local.client.post(format!(
-        "http://{}/2015-03-31/functions/function/invocations",
-        local.address
-    ));
-    let first = tokio::spawn(first.body("1").send());
+    let first = tokio::spawn(local.invoke("1").send());
     events.until(|record| record["state"] == "running").await;
     let impatient = tokio::spawn(local.invoke("2").send());
     let waiting = events
@@ -918,18 +913,11 @@ while True:
 
 #[tokio::test]
 async fn an_extensions_calls_belong_to_the_sandbox() {
-    let local = Local::start(
+    let local = Local::extended(
         r#"
-import threading
-def extension(method, path, body=None, headers={}):
-    connection = http.client.HTTPConnection(os.environ["AWS_LAMBDA_RUNTIME_API"])
-    connection.request(method, "/2020-01-01/extension/" + path, body, headers)
-    return connection.getresponse().headers.get("lambda-extension-identifier")
-identifier = extension("POST", "register", '{"events":[]}', {"Lambda-Extension-Name": "inner"})
-threading.Thread(target=lambda: extension("GET", "event/next", None, {"Lambda-Extension-Identifier": identifier}), daemon=True).start()
-while True:
-    id, headers, event = next()
-    respond(id, 1)
+status, identifier, _ = extension("POST", "register", '{"events":[]}', {"Lambda-Extension-Name": "inner"})
+wait(identifier)
+echo()
 "#,
     )
     .await;

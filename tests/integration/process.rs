@@ -37,7 +37,8 @@ impl Process {
         found
     }
 
-    fn read(pid: u32) -> Option<Process> {
+    /// `None` when it has ended, also when nobody has waited for it.
+    pub fn read(pid: u32) -> Option<Process> {
         let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
         let mut fields = stat.rsplit_once(')')?.1.split_whitespace();
         if fields.next()? == "Z" {
@@ -67,6 +68,11 @@ pub fn all_titles() -> Vec<String> {
         .into_iter()
         .map(|process| process.title)
         .collect()
+}
+
+/// Whether a process is there and more than a zombie, which an orphan is until init has waited for it.
+pub fn is_running(pid: u32) -> bool {
+    Process::read(pid).is_some()
 }
 
 /// A figure of /proc/PID/status: `VmHWM` is the most memory that a process has had, `VmRSS` what it has now.
