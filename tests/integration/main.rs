@@ -24,6 +24,8 @@ mod local;
 mod local_cli;
 mod local_concurrency;
 mod local_console;
+mod local_console_page;
+mod local_console_records;
 mod local_extensions;
 mod local_failures;
 mod local_http;
