@@ -123,6 +123,14 @@ impl Function {
         self
     }
 
+    /// A file of this length that takes no room.
+    pub fn sparse_file(self, name: &str, len: u64) -> Function {
+        let function = self.file(name, "");
+        let file = fs::File::create(function.task_root().join(name)).unwrap();
+        file.set_len(len).unwrap();
+        function
+    }
+
     /// With everything that is in a folder of this repository.
     pub fn folder(self, name: &str) -> Function {
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).join(name);

@@ -46,6 +46,8 @@ mod runtime_api;
 mod secrets;
 mod shutdown;
 mod sites;
+mod sites_files;
+mod sites_traps;
 mod slots;
 mod snap_start;
 mod soak;

@@ -489,14 +489,17 @@ fn a_stream_that_lambda_does_not_take_ends_at_lambdas_deadline() {
     assert!(!rest.ends_with(b"\r\n\r\n"), "no last chunk");
 }
 
+/// A site with a file that no buffer holds, and a small one.
+fn film() -> Function {
+    Function::new("")
+        .file("public/ok.txt", "fine")
+        .sparse_file("public/film.mp4", 100_000_000)
+        .env("_HANDLER", "public")
+}
+
 #[test]
 fn a_file_that_lambda_does_not_take_ends_at_the_deadline() {
-    let function = Function::new("")
-        .file("public/ok.txt", "fine")
-        .env("_HANDLER", "public");
-    let film = fs::File::create(function.task_root().join("public/film.mp4")).unwrap();
-    film.set_len(100_000_000).unwrap();
-    let wire = Wire::start(function);
+    let wire = Wire::start(film());
     let mut post = wire.send_with(get("/film.mp4"), Duration::from_millis(1000));
     post.chunk().unwrap();
     // and stays connected
@@ -510,12 +513,9 @@ fn a_file_that_lambda_does_not_take_ends_at_the_deadline() {
 
 #[test]
 fn a_file_that_becomes_shorter_in_mid_stream_ends_it_with_trailers() {
-    let function = Function::new("")
-        .file("public/ok.txt", "fine")
-        .env("_HANDLER", "public");
+    let function = film();
     let path = function.task_root().join("public/film.mp4");
-    let film = fs::File::create(path).unwrap();
-    film.set_len(100_000_000).unwrap();
+    let film = fs::File::options().write(true).open(path).unwrap();
     let wire = Wire::start(function);
     let mut post = wire.send(get("/film.mp4"));
     post.chunk().unwrap();
@@ -531,12 +531,7 @@ fn a_file_that_becomes_shorter_in_mid_stream_ends_it_with_trailers() {
 
 #[test]
 fn a_lambda_that_hangs_up_on_a_file_gets_the_next_event_served() {
-    let function = Function::new("")
-        .file("public/ok.txt", "fine")
-        .env("_HANDLER", "public");
-    let film = fs::File::create(function.task_root().join("public/film.mp4")).unwrap();
-    film.set_len(100_000_000).unwrap();
-    let wire = Wire::start(function);
+    let wire = Wire::start(film());
     let mut post = wire.send(get("/film.mp4"));
     post.chunk().unwrap();
     drop(post);
