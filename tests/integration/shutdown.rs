@@ -15,6 +15,12 @@ fn processes(lambda: &mut Lambda) -> Vec<Process> {
     processes
 }
 
+fn assert_ended(processes: &[Process], patience: Duration) {
+    for process in processes {
+        assert!(process.ends_within(patience), "{} lives on", process.title);
+    }
+}
+
 #[test]
 fn killed_by_any_signal_it_leaves_nothing_within_a_second() {
     for signal in [Signal::KILL, Signal::INT, Signal::HUP, Signal::ABORT] {
@@ -22,13 +28,7 @@ fn killed_by_any_signal_it_leaves_nothing_within_a_second() {
         let processes = processes(&mut lambda);
         lambda.signal(signal);
         lambda.wait();
-        for process in processes {
-            assert!(
-                process.ends_within(Duration::from_secs(1)),
-                "{signal:?}: {} lives on",
-                process.title
-            );
-        }
+        assert_ended(&processes, Duration::from_secs(1));
     }
 }
 
@@ -41,13 +41,7 @@ fn killed_in_mid_request_it_leaves_nothing() {
     let event = lambda.event(get(&format!("/?loop={}", lambda.pid())));
     lambda.send_event(event);
     lambda.wait();
-    for process in processes {
-        assert!(
-            process.ends_within(Duration::from_secs(2)),
-            "{} lives on",
-            process.title
-        );
-    }
+    assert_ended(&processes, Duration::from_secs(2));
 }
 
 #[test]
@@ -58,11 +52,7 @@ fn sigterm_while_idle_ends_with_success() {
     while !lambda.call().path.ends_with("/next") {}
     lambda.signal(Signal::TERM);
     assert_eq!(lambda.wait().code(), Some(0));
-    assert!(
-        processes
-            .iter()
-            .all(|process| process.ends_within(Duration::ZERO))
-    );
+    assert_ended(&processes, Duration::ZERO);
     assert_eq!(
         std::fs::read_dir(lambda.function.temp_dir())
             .unwrap()
@@ -92,11 +82,7 @@ fn sigterm_in_mid_request_lets_a_short_one_end() {
     lambda.send_event(event);
     assert_eq!(lambda.post().page(), "whole");
     assert_eq!(lambda.wait().code(), Some(0));
-    assert!(
-        processes
-            .iter()
-            .all(|process| process.ends_within(Duration::ZERO))
-    );
+    assert_ended(&processes, Duration::ZERO);
 }
 
 #[test]
@@ -128,11 +114,7 @@ fn sigterm_in_mid_request_stops_a_long_one() {
     let event = lambda.event(get(&format!("/?term={}", lambda.pid())));
     lambda.send_event(event);
     assert_eq!(lambda.wait().code(), Some(0));
-    assert!(
-        processes
-            .iter()
-            .all(|process| process.ends_within(Duration::ZERO))
-    );
+    assert_ended(&processes, Duration::ZERO);
 }
 
 #[test]
