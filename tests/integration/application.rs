@@ -3,7 +3,6 @@
 
 use std::fs;
 use std::io::{Read as _, Write as _};
-use std::path::Path;
 use std::process::{Command, Stdio};
 
 use reqwest::header::{HOST, LOCATION};
@@ -11,7 +10,7 @@ use reqwest::{Method, StatusCode, Url};
 
 use crate::browser::{Browser, Page, Site, between};
 use crate::differential::binary;
-use crate::lambda::Function;
+use crate::lambda::{Function, needs};
 
 const ADMINER: &str = "/usr/share/adminer/adminer.php";
 
@@ -156,10 +155,7 @@ fn gunzip(bytes: &[u8]) -> Vec<u8> {
 }
 
 fn adminer() -> Site {
-    assert!(
-        Path::new(ADMINER).is_file(),
-        "there is no {ADMINER}: apt-get install adminer"
-    );
+    needs(ADMINER, "adminer");
     let function = Function::new(INDEX_PHP);
     // its sessions, and its count of refused visitors, are not those of another test
     let temp = function.temp_dir().display().to_string();

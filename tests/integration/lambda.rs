@@ -437,6 +437,14 @@ pub fn bootstrap() -> &'static Path {
     Path::new(env!("CARGO_BIN_EXE_bootstrap"))
 }
 
+/// Fails, with the line that installs it, where a file of one of Debian's packages is missing.
+pub fn needs(file: &str, package: &str) {
+    assert!(
+        Path::new(file).is_file(),
+        "there is no {file}: apt-get install {package}"
+    );
+}
+
 /// Makes a folder that nobody can write to.
 pub fn forbid_writing(folder: &Path) {
     fs::set_permissions(folder, fs::Permissions::from_mode(0o500)).unwrap();

@@ -6,7 +6,7 @@ use std::net::{TcpListener, TcpStream};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use crate::lambda::{Function, Lambda, PATIENCE};
+use crate::lambda::{Function, Lambda, PATIENCE, needs};
 use crate::process::kilobytes;
 
 const NULS: [u8; 8] = [0; 8];
@@ -571,10 +571,7 @@ fn text(bytes: &[u8]) -> std::borrow::Cow<'_, str> {
 const SYMFONY: &str = "/usr/share/php/Symfony/Component/HttpFoundation/autoload.php";
 
 fn symfony(response: &str) -> Function {
-    assert!(
-        std::path::Path::new(SYMFONY).exists(),
-        "{SYMFONY} is missing: apt-get install php-symfony-http-foundation"
-    );
+    needs(SYMFONY, "php-symfony-http-foundation");
     php(&format!(
         "require '{SYMFONY}'; \
          use Symfony\\Component\\HttpFoundation\\{{BinaryFileResponse, Request, StreamedJsonResponse, StreamedResponse}}; \
