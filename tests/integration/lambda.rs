@@ -217,7 +217,11 @@ impl Lambda {
             extension_calls: extension_calls.clone(),
             log: log.clone(),
         };
-        std::thread::spawn(move || serve(listener, server));
+        let router = axum::Router::new()
+            .fallback(answer)
+            .layer(DefaultBodyLimit::max(64 << 20))
+            .with_state(Arc::new(server));
+        serve(listener, router);
         std::thread::spawn(move || queue.into_iter().all(|event| forward.send(event).is_ok()));
 
         let stderr = match function.has_log {
@@ -454,21 +458,19 @@ fn read_log(path: &Path) -> String {
     String::from_utf8_lossy(&fs::read(path).unwrap_or_default()).into_owned()
 }
 
-fn serve(listener: TcpListener, server: Server) {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .unwrap();
-    runtime.block_on(async {
-        listener.set_nonblocking(true).unwrap();
-        let listener = tokio::net::TcpListener::from_std(listener).unwrap();
-        let router = axum::Router::new()
-            .fallback(answer)
-            .layer(DefaultBodyLimit::max(64 << 20))
-            .with_state(Arc::new(server))
-            .into_make_service_with_connect_info::<SocketAddr>();
-        // ends with the test process
-        let _ = axum::serve(listener, router).await;
+/// Serves on a thread of its own, which ends with the test process.
+pub fn serve(listener: TcpListener, router: axum::Router) {
+    std::thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .unwrap();
+        runtime.block_on(async {
+            listener.set_nonblocking(true).unwrap();
+            let listener = tokio::net::TcpListener::from_std(listener).unwrap();
+            let router = router.into_make_service_with_connect_info::<SocketAddr>();
+            let _ = axum::serve(listener, router).await;
+        });
     });
 }
 

@@ -12,7 +12,7 @@ use axum::response::{IntoResponse as _, Response};
 use rustix::process::Signal;
 use serde_json::json;
 
-use crate::lambda::{Call, Function, Lambda, PATIENCE, get};
+use crate::lambda::{Call, Function, Lambda, PATIENCE, get, serve};
 use crate::local_cli::{LambdaLocal, cli};
 use crate::process::kill;
 
@@ -101,19 +101,8 @@ impl Server {
     fn serve(self, listener: TcpListener) -> Extension {
         let port = listener.local_addr().unwrap().port();
         let server = Arc::new(self);
-        let state = server.clone();
-        std::thread::spawn(move || {
-            let runtime = tokio::runtime::Builder::new_current_thread()
-                .enable_all()
-                .build()
-                .unwrap();
-            runtime.block_on(async {
-                listener.set_nonblocking(true).unwrap();
-                let listener = tokio::net::TcpListener::from_std(listener).unwrap();
-                let router = axum::Router::new().fallback(handle).with_state(state);
-                let _ = axum::serve(listener, router).await;
-            });
-        });
+        let router = axum::Router::new().fallback(handle);
+        serve(listener, router.with_state(server.clone()));
         Extension { port, server }
     }
 }
