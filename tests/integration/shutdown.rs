@@ -146,9 +146,7 @@ fn sigterm_while_lambda_does_not_take_the_error_of_the_start() {
         .env("AWS_LAMBDA_RUNTIME_API", &silent())
         .start();
     // the report is under way when it is in the log
-    while !lambda.log().contains("Runtime.NoSuchHandler") {
-        std::thread::yield_now();
-    }
+    lambda.wait_for_log("Runtime.NoSuchHandler");
     lambda.signal(Signal::TERM);
     assert_eq!(lambda.wait().code(), Some(1));
 }
