@@ -490,13 +490,7 @@ fn a_request_with_a_member_cli_is_a_request() {
 
 #[test]
 fn the_script_and_the_command_line_are_looked_for_at_the_start() {
-    let init_error = |function: Function| {
-        let mut lambda = function.start();
-        let call = lambda.call();
-        assert_eq!(call.path, "/2018-06-01/runtime/init/error", "{}", call.log);
-        lambda.wait();
-        call
-    };
+    let init_error = |function: Function| function.start().init_error();
     let call = init_error(Function::new("").env("PHP_LAMBDA_CONSOLE", "artisan"));
     assert_eq!(call.error_type(), "Runtime.NoSuchHandler");
     assert!(

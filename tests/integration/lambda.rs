@@ -69,7 +69,7 @@ impl Call {
             .to_owned()
     }
 
-    /// The type of an `/error`, the same in header and body.
+    /// The type of an `/error` or `/init/error`, the same in header and body.
     pub fn error_type(&self) -> String {
         assert!(
             self.path.ends_with("/error"),
@@ -320,6 +320,19 @@ impl Lambda {
                 self.log()
             );
         })
+    }
+
+    /// Waits for the one report that the start has failed, and for the end that comes with it.
+    pub fn init_error(&mut self) -> Call {
+        let call = self.call();
+        assert_eq!(call.path, "/2018-06-01/runtime/init/error", "{}", call.log);
+        assert_eq!(call.json()["stackTrace"], serde_json::json!([]));
+        assert_eq!(self.wait().code(), Some(1));
+        assert!(self.calls_left().is_empty(), "it ends at once");
+        let log = self.log();
+        let count = log.matches(&call.error_type()).count();
+        assert_eq!(count, 1, "logged once: {log}");
+        call
     }
 
     /// Waits for the next POST.
