@@ -1,12 +1,17 @@
 //! Everything that needs real parts: php-fpm, the bootstrap as a process, a Runtime API that can misbehave, AWS's emulator.
 //!
-//! [`lambda`] holds what the tests share; each other module is one promise of the runtime.
+//! The first modules are what the tests share; each other module is one promise of the runtime, or of `lambda-local`.
 
 #![allow(clippy::unwrap_used, reason = "in a test an unwrap is an assertion")]
 
+mod browser;
+mod lambda;
+mod local;
+mod process;
+mod program;
+
 mod application;
 mod architecture;
-mod browser;
 mod configuration;
 mod console;
 mod deadlines;
@@ -19,8 +24,6 @@ mod functions_handlers;
 mod functions_of_bref;
 mod functions_sources;
 mod init;
-mod lambda;
-mod local;
 mod local_cli;
 mod local_concurrency;
 mod local_console;
@@ -38,8 +41,6 @@ mod logs;
 mod mapping;
 mod memory;
 mod opcache;
-mod process;
-mod program;
 mod recovery;
 mod requests;
 mod runtime_api;
