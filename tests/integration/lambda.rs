@@ -69,6 +69,12 @@ impl Call {
             .to_owned()
     }
 
+    /// Whether it is an answer that comes in pieces.
+    pub fn is_stream(&self) -> bool {
+        self.headers
+            .contains_key("lambda-runtime-function-response-mode")
+    }
+
     /// The type of an `/error` or `/init/error`, the same in header and body.
     pub fn error_type(&self) -> String {
         assert!(
@@ -447,6 +453,17 @@ pub fn request(
         event["isBase64Encoded"] = true.into();
     }
     event.to_string()
+}
+
+/// The prelude of a streamed answer, and what comes behind it.
+pub fn split_stream(bytes: &[u8]) -> (serde_json::Value, Vec<u8>) {
+    const NULS: [u8; 8] = [0; 8];
+    let end = bytes
+        .windows(NULS.len())
+        .position(|window| window == NULS)
+        .expect("eight NULs");
+    let prelude = serde_json::from_slice(&bytes[..end]).expect("JSON before them");
+    (prelude, bytes[end + NULS.len()..].to_vec())
 }
 
 /// The program under test, where a user who is not its owner can run it.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
-use crate::lambda::{Call, Function, Lambda};
+use crate::lambda::{Call, Function, Lambda, split_stream};
 
 /// The answer of every script here: its name and what it sees.
 const SHOW: &str = r#"<?php // SOURCE
@@ -95,18 +95,10 @@ impl Answer {
             call.path,
             call.text()
         );
-        let is_stream = call
-            .headers
-            .contains_key("lambda-runtime-function-response-mode");
-        let (head, streamed) = match is_stream {
+        let (head, streamed) = match call.is_stream() {
             true => {
-                let end = call
-                    .body
-                    .windows(8)
-                    .position(|bytes| bytes == [0; 8])
-                    .unwrap();
-                let head: Value = serde_json::from_slice(&call.body[..end]).unwrap();
-                (head, Some(call.body[end + 8..].to_vec()))
+                let (prelude, body) = split_stream(&call.body);
+                (prelude, Some(body))
             }
             false => (call.json(), None),
         };

@@ -17,11 +17,8 @@ fn a_file_reaches_every_sender_byte_for_byte() {
         for sender in ALL {
             let mut ask = |method: &str, path: &str, headers: &[(&str, &str)]| {
                 let call = lambda.invoke(sender.event(method, path, headers));
-                let is_stream = call
-                    .headers
-                    .contains_key("lambda-runtime-function-response-mode");
                 let streams = matches!(sender, Sender::FunctionUrl | Sender::RestApi);
-                assert_eq!(is_stream, mode == "response_stream" && streams);
+                assert_eq!(call.is_stream(), mode == "response_stream" && streams);
                 Answer::of(&call)
             };
             let photo = ask("GET", "/photo.png", &[]);

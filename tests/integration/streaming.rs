@@ -6,10 +6,8 @@ use std::net::{TcpListener, TcpStream};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use crate::lambda::{Function, Lambda, PATIENCE, needs};
+use crate::lambda::{Function, Lambda, PATIENCE, needs, split_stream};
 use crate::process::kilobytes;
-
-const NULS: [u8; 8] = [0; 8];
 
 /// A Runtime API that hands out one event after the other and each answer as it comes in.
 struct Wire {
@@ -72,7 +70,7 @@ impl Wire {
         post.assert_is_stream();
         let (bytes, trailers) = post.rest();
         assert_eq!(trailers, [""; 0]);
-        split(&bytes)
+        split_stream(&bytes)
     }
 }
 
@@ -213,16 +211,6 @@ impl Post {
     }
 }
 
-/// The prelude and what comes behind it.
-fn split(bytes: &[u8]) -> (serde_json::Value, Vec<u8>) {
-    let end = bytes
-        .windows(NULS.len())
-        .position(|window| window == NULS)
-        .expect("eight NULs");
-    let prelude = serde_json::from_slice(&bytes[..end]).expect("JSON before them");
-    (prelude, bytes[end + NULS.len()..].to_vec())
-}
-
 fn event(method: &str, path: &str, domain: &str) -> String {
     let (path, query) = path.split_once('?').unwrap_or((path, ""));
     serde_json::json!({
@@ -255,7 +243,7 @@ fn each_piece_is_on_the_wire_before_php_prints_the_next() {
     ));
     let mut post = wire.send(get("/"));
     post.assert_is_stream();
-    let (prelude, body) = split(&post.chunk().unwrap());
+    let (prelude, body) = split_stream(&post.chunk().unwrap());
     assert_eq!(prelude["statusCode"], 200);
     assert_eq!(prelude["headers"]["X-A"], "b");
     assert_eq!(prelude["cookies"], serde_json::json!(["a=1", "b=2"]));
@@ -273,7 +261,7 @@ fn a_worker_that_dies_in_mid_stream_ends_it_with_trailers() {
         "if (isset($_GET['ok'])) exit('fine'); echo 'half'; wait('1'); exec('kill -SEGV ' . getmypid()); sleep(9);",
     ));
     let mut post = wire.send(get("/"));
-    assert_eq!(split(&post.chunk().unwrap()).1, b"half");
+    assert_eq!(split_stream(&post.chunk().unwrap()).1, b"half");
     go_on(&wire, "1");
     let (bytes, trailers) = post.rest();
     assert_eq!(bytes, b"", "no text of ours in the body");
@@ -290,7 +278,7 @@ fn a_time_out_in_mid_stream_ends_it_with_trailers() {
     ));
     let post = wire.send_with(get("/"), Duration::from_millis(600));
     let (bytes, trailers) = post.rest();
-    assert_eq!(split(&bytes).1, b"half");
+    assert_eq!(split_stream(&bytes).1, b"half");
     assert_failure(&trailers, "Function.Timeout", "deadline");
     assert!(wire.lambda.log().contains("last words"));
     assert_eq!(wire.answer(get("/?ok")).1, b"fine");
@@ -398,7 +386,7 @@ fn php_waits_for_what_lambda_has_not_taken_and_memory_stays_flat() {
          for ($i = 0; $i < 200; $i++) { ftruncate($printed, $i); echo str_repeat('x', 1 << 20); }",
     ));
     let mut post = wire.send(get("/"));
-    let mut taken = split(&post.chunk().unwrap()).1.len();
+    let mut taken = split_stream(&post.chunk().unwrap()).1.len();
     let printed = wire.lambda.function.temp_dir().join("printed");
     while let Some(chunk) = post.chunk() {
         taken += chunk.len();
@@ -544,7 +532,7 @@ fn a_lambda_that_hangs_up_on_a_file_gets_the_next_event_served() {
 fn a_stream_that_is_given_up_at_the_end_of_the_process_is_never_taken_for_whole() {
     let wire = Wire::start(php("echo 'half'; while (true) usleep(1000);"));
     let mut post = wire.send(get("/"));
-    assert_eq!(split(&post.chunk().unwrap()).1, b"half");
+    assert_eq!(split_stream(&post.chunk().unwrap()).1, b"half");
     wire.lambda.signal(rustix::process::Signal::TERM);
     let mut rest = Vec::new();
     post.connection.read_to_end(&mut rest).unwrap_or_default();
@@ -591,7 +579,7 @@ fn a_streamed_response_of_symfony_arrives_piece_by_piece() {
     go_on(&wire, "one");
     let mut post = wire.send(get("/"));
     post.assert_is_stream();
-    let (prelude, body) = split(&post.chunk().unwrap());
+    let (prelude, body) = split_stream(&post.chunk().unwrap());
     assert_eq!(prelude["statusCode"], 201);
     assert_eq!(prelude["headers"]["X-Accel-Buffering"], "no");
     assert_eq!(body, b"one");
@@ -610,7 +598,7 @@ fn a_streamed_json_response_of_symfony_sends_each_item_as_it_is_made() {
          })()])",
     ));
     let mut post = wire.send(get("/"));
-    let (prelude, body) = split(&post.chunk().unwrap());
+    let (prelude, body) = split_stream(&post.chunk().unwrap());
     assert_eq!(prelude["headers"]["Content-Type"], "application/json");
     assert_eq!(text(&body), r#"{"items":"#);
     go_on(&wire, "a");
@@ -664,7 +652,7 @@ fn ob_flush_needs_a_buffer_which_the_functions_php_ini_gives_it() {
     let wire = Wire::start(php(SCRIPT).file("php.ini", "output_buffering = 4096\n"));
     go_on(&wire, "one");
     let mut post = wire.send(get("/"));
-    assert_eq!(text(&split(&post.chunk().unwrap()).1), "one");
+    assert_eq!(text(&split_stream(&post.chunk().unwrap()).1), "one");
     go_on(&wire, "two");
     post.expect_body("two");
     assert_eq!(post.chunk(), None);
