@@ -354,13 +354,7 @@ fn there_are_as_many_workers_and_polls_as_lambda_sends_at_once() {
 fn no_file_holds_a_process_id() {
     let mut lambda = Function::new("<?php echo 'up';").start();
     lambda.get("/");
-    let folder = std::fs::read_dir(lambda.function.temp_dir())
-        .unwrap()
-        .next()
-        .unwrap()
-        .unwrap()
-        .path();
-    let mut names: Vec<_> = std::fs::read_dir(folder)
+    let mut names: Vec<_> = std::fs::read_dir(lambda.run_folder())
         .unwrap()
         .map(|entry| entry.unwrap().file_name().into_string().unwrap())
         .collect();

@@ -272,6 +272,12 @@ impl Lambda {
         read_log(&self.function.folder.path().join("log"))
     }
 
+    /// The bootstrap's run folder.
+    pub fn run_folder(&self) -> PathBuf {
+        let mut entries = fs::read_dir(self.function.temp_dir()).unwrap();
+        entries.next().expect("a run folder").unwrap().path()
+    }
+
     /// Waits until the log has this text.
     pub fn wait_for_log(&self, text: &str) {
         let begun = std::time::Instant::now();
