@@ -1,13 +1,12 @@
 //! Events that ask for a command: `{"cli": …}`.
 
-use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
-use crate::lambda::{Call, Function, Lambda, get};
+use crate::lambda::{Call, Function, Lambda, chmod, get};
 use crate::process::{Process, all_titles, kill, kilobytes};
 
 /// A script with a command for each thing that a command can do.
@@ -502,7 +501,7 @@ fn the_script_and_the_command_line_are_looked_for_at_the_start() {
     let function = function();
     let alone = function.temp_dir().join("php-fpm8.99");
     std::fs::write(&alone, "#!/bin/sh\n").unwrap();
-    std::fs::set_permissions(&alone, std::fs::Permissions::from_mode(0o755)).unwrap();
+    chmod(&alone, 0o755);
     let call = init_error(function.env("PHP_FPM", alone.to_str().unwrap()));
     assert_eq!(call.error_type(), "Runtime.NoCommandLine");
     assert!(

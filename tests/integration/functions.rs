@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::lambda::{Call, Function, Lambda, forbid_writing};
+use crate::lambda::{Call, Function, Lambda, chmod, forbid_writing};
 
 /// The error of a failed invocation: Lambda's type, and the body.
 pub fn error(call: &Call) -> (String, Value) {
@@ -485,7 +485,7 @@ fn a_full_temporary_folder_is_an_error_that_says_so() {
         call.text()
     );
     assert_eq!(lambda.get("/"), "up");
-    fs::set_permissions(&run, std::os::unix::fs::PermissionsExt::from_mode(0o700)).unwrap();
+    chmod(&run, 0o700);
     assert_eq!(answer(&mut lambda, "1"), "up");
 }
 

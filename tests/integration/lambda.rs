@@ -485,9 +485,13 @@ pub fn needs(file: &str, package: &str) {
     );
 }
 
+pub fn chmod(path: impl AsRef<Path>, mode: u32) {
+    fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+}
+
 /// Makes a folder that nobody can write to.
 pub fn forbid_writing(folder: &Path) {
-    fs::set_permissions(folder, fs::Permissions::from_mode(0o500)).unwrap();
+    chmod(folder, 0o500);
 }
 
 fn read_log(path: &Path) -> String {

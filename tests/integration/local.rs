@@ -4,7 +4,6 @@ use std::fmt::Debug;
 use std::fs;
 use std::io;
 use std::net::SocketAddr;
-use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::Command;
 use std::str::FromStr;
@@ -20,6 +19,8 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
+
+use crate::lambda::chmod;
 
 const INVOKE: &str = "2015-03-31/functions/function/invocations";
 
@@ -194,7 +195,7 @@ pub fn folder_with(script: &str) -> TempDir {
     let folder = tempfile::tempdir().unwrap();
     let bootstrap = folder.path().join("bootstrap");
     fs::write(&bootstrap, format!("{PRELUDE}{script}")).unwrap();
-    fs::set_permissions(&bootstrap, fs::Permissions::from_mode(0o755)).unwrap();
+    chmod(&bootstrap, 0o755);
     folder
 }
 

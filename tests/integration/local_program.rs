@@ -2,14 +2,13 @@
 
 use std::fs;
 use std::net::TcpListener;
-use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
 use std::path::Path;
 use std::process::{Command, Stdio};
 
 use rustix::process::Signal;
 
-use crate::lambda::PATIENCE;
+use crate::lambda::{PATIENCE, chmod};
 use crate::local::{folder_with, last_number};
 use crate::process::{Process, is_running};
 use crate::program::{FREE_PORT, Program, lambda_local};
@@ -101,12 +100,12 @@ fn a_folder_that_may_not_be_entered_is_named() {
     // Root may enter any folder, so as root the program is another user's.
     if rustix::process::getuid().is_root() {
         command.uid(993).gid(990);
-        fs::set_permissions(path, fs::Permissions::from_mode(0o700)).unwrap();
+        chmod(path, 0o700);
     } else {
-        fs::set_permissions(path, fs::Permissions::from_mode(0o000)).unwrap();
+        chmod(path, 0o000);
     }
     let error = refusal(&mut command);
-    fs::set_permissions(path, fs::Permissions::from_mode(0o700)).unwrap();
+    chmod(path, 0o700);
     assert!(
         error.contains("may not be entered by user")
             && error.contains(&format!("chmod o+rx {path}")),

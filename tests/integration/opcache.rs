@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime};
 
 use rustix::process::Signal;
 
-use crate::lambda::{Function, Lambda, PATIENCE, get};
+use crate::lambda::{Function, Lambda, PATIENCE, chmod, get};
 use crate::process::kill;
 
 const OLD: &str = "<?php echo 'as primed'; require __DIR__ . '/src/more.php';";
@@ -101,7 +101,7 @@ impl Primed {
         let mode = if is_forbidden { 0o555 } else { 0o755 };
         for (path, ..) in self.tree() {
             if path.is_dir() {
-                fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+                chmod(path, mode);
             }
         }
     }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use rustix::process::Signal;
 
-use crate::lambda::{Function, Lambda, get};
+use crate::lambda::{Function, Lambda, chmod, get};
 use crate::process::{Process, all_titles};
 
 /// php-fpm and its worker, once a request was answered.
@@ -124,11 +124,7 @@ fn sigterm_during_the_start_ends_with_success() {
         "#!/bin/sh\nkill -TERM $PPID\nexec sleep 60\n",
     );
     let program = lambda.task_root().join("slow-php-fpm");
-    std::fs::set_permissions(
-        &program,
-        std::os::unix::fs::PermissionsExt::from_mode(0o755),
-    )
-    .unwrap();
+    chmod(&program, 0o755);
     lambda = lambda.env("PHP_FPM", program.to_str().unwrap());
     let mut lambda = lambda.start();
     assert_eq!(lambda.wait().code(), Some(0));

@@ -1,9 +1,9 @@
 //! The files of a site, which come without PHP: whole, in part, compressed, or unchanged.
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt as _;
 
 use crate::differential::binary;
+use crate::lambda::chmod;
 use crate::process::kilobytes;
 use crate::sites::{ALL, Answer, CSS, Sender, get, get_with, send, site};
 
@@ -292,7 +292,7 @@ fn cache_control_is_a_setting() {
 fn a_file_that_cannot_be_read_is_explained_in_the_log() {
     let function = site().file("public/closed.css", CSS);
     let path = function.task_root().join("public/closed.css");
-    fs::set_permissions(path, fs::Permissions::from_mode(0o000)).unwrap();
+    chmod(path, 0o000);
     let mut lambda = function.start();
     let call = lambda.invoke(Sender::FunctionUrl.event("GET", "/closed.css", &[]));
     let answer = Answer::of(&call);
