@@ -53,6 +53,12 @@ impl Local {
             .body(event)
     }
 
+    /// The answer that the page gets to an event.
+    pub async fn answer(&self, event: &'static str) -> String {
+        let response = self.test(event).send().await.unwrap();
+        response.text().await.unwrap()
+    }
+
     pub async fn events(&self) -> Events {
         Events::of(self.console("/api/events")).await
     }

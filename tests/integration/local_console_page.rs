@@ -205,14 +205,7 @@ async fn pages_of_other_sites_and_rebound_names_are_turned_away() {
 async fn hostile_content_is_told_as_it_is() {
     let local = Local::start(OBEYS).await;
     let event = "{\"do\":\"print\",\"text\":\"</script><img src=x onerror=alert(1)>\\u001b[31m \\u202e data: x\\n\\nevent: forged\\n\"}";
-    local
-        .test(event)
-        .send()
-        .await
-        .unwrap()
-        .text()
-        .await
-        .unwrap();
+    local.answer(event).await;
     let path = "/%3Cscript%3E?'&{}%0d%0a";
     let request =
         format!("GET {path} HTTP/1.1\r\nHost: a\r\nX-A: </script>\r\nConnection: close\r\n\r\n");
@@ -243,14 +236,7 @@ async fn hostile_content_is_told_as_it_is() {
 #[tokio::test]
 async fn html_is_shown_in_a_frame_that_can_do_nothing() {
     let local = Local::start(OBEYS).await;
-    local
-        .test(r#"{"do":"page"}"#)
-        .send()
-        .await
-        .unwrap()
-        .text()
-        .await
-        .unwrap();
+    local.answer(r#"{"do":"page"}"#).await;
     let page = local.record(is_over).await["number"].clone();
     let html = local
         .console(&format!("/api/records/{page}/html"))
@@ -272,7 +258,7 @@ async fn html_is_shown_in_a_frame_that_can_do_nothing() {
     assert_eq!(html.headers()["content-type"], "text/html; charset=utf-8");
     assert_eq!(html.headers()["x-content-type-options"], "nosniff");
     assert_eq!(html.text().await.unwrap(), "<script>alert(1)</script>");
-    local.test("{}").send().await.unwrap().text().await.unwrap();
+    local.answer("{}").await;
     let json = local
         .record(|record| is_over(record) && record["number"] == 3)
         .await["number"]
