@@ -10,6 +10,7 @@ use crate::differential::binary;
 use crate::functions::error;
 use crate::lambda::{Function, request};
 use crate::sites::{Answer, get};
+use crate::streaming::{self, Wire, text};
 
 fn example(name: &str) -> Function {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -269,4 +270,70 @@ fn the_example_in_the_manner_of_wordpress() {
         location.contains("&X-Amz-Security-Token=to%2Fken&"),
         "{location}"
     );
+}
+
+#[test]
+fn the_download_example_makes_large_files_in_little_memory() {
+    let wire = Wire::start(
+        Function::new(include_str!("../../examples/download/index.php"))
+            .file("php.ini", "memory_limit = 2M\n"),
+    );
+    let (prelude, body) = wire.answer(streaming::get("/?mb=40"));
+    assert_eq!(prelude["statusCode"], 200);
+    assert_eq!(
+        prelude["headers"]["Content-Disposition"],
+        r#"attachment; filename="measurements-40mb.csv""#
+    );
+    assert!(
+        (40_000_000..40_000_100).contains(&body.len()),
+        "{} bytes",
+        body.len()
+    );
+    let rows = text(&body).matches("\r\n").count() - 1;
+    let last = text(&body[body.len() - 60..]);
+    let last = last.trim_end().rsplit("\r\n").next();
+    assert!(last.unwrap().starts_with(&format!("{rows},20")), "{last:?}");
+
+    for query in ["mb=0", "mb=191", "mb=x", "mb[]=1"] {
+        let (prelude, body) = wire.answer(streaming::get(&format!("/?{query}")));
+        assert_eq!(prelude["statusCode"], 400, "{query}: {}", text(&body));
+    }
+}
+
+/// The page itself is looked at by `tests/browser.sh`.
+#[test]
+fn the_chat_example_says_how_an_answer_ended() {
+    let wire = Wire::start(
+        Function::new(include_str!("../../examples/chat/index.php"))
+            .file("model.php", include_str!("../../examples/chat/model.php"))
+            .file("page.html", "a page"),
+    );
+    for (question, end) in [
+        ("anything", "event: done\ndata: \"\"\n\n"),
+        (
+            "break",
+            "event: failure\ndata: \"The model failed half-way.\"\n\n",
+        ),
+    ] {
+        let (prelude, body) = wire.answer(streaming::get(&format!("/stream?question={question}")));
+        // as PHP writes it
+        assert_eq!(
+            prelude["headers"]["Content-type"],
+            "text/event-stream;charset=UTF-8"
+        );
+        let body = text(&body);
+        assert!(body.starts_with("event: piece\ndata: \"I"), "{body}");
+        assert!(body.matches("event: piece").count() > 10, "{body}");
+        assert!(body.ends_with(end), "{body}");
+    }
+    let log = wire.lambda.log();
+    assert!(log.contains("the model has lost its thread"), "{log}");
+    assert_eq!(text(&wire.answer(streaming::get("/")).1), "a page");
+    for (path, status) in [("/x", 404), ("/stream", 400), ("/stream?question[]=1", 400)] {
+        assert_eq!(
+            wire.answer(streaming::get(path)).0["statusCode"],
+            status,
+            "{path}"
+        );
+    }
 }

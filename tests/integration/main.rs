@@ -53,4 +53,5 @@ mod slots;
 mod snap_start;
 mod soak;
 mod streaming;
+mod streaming_symfony;
 mod wiki;

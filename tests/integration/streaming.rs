@@ -6,18 +6,18 @@ use std::net::{TcpListener, TcpStream};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use crate::lambda::{Function, Lambda, PATIENCE, needs, split_stream};
+use crate::lambda::{Function, Lambda, PATIENCE, split_stream};
 use crate::process::kilobytes;
 
 /// A Runtime API that hands out one event after the other and each answer as it comes in.
-struct Wire {
-    lambda: Lambda,
+pub struct Wire {
+    pub lambda: Lambda,
     events: std::sync::mpsc::Sender<(String, Duration)>,
     posts: Receiver<Post>,
 }
 
 /// A POST, read as far as its headers.
-struct Post {
+pub struct Post {
     path: String,
     /// In lower case.
     headers: Vec<String>,
@@ -25,7 +25,7 @@ struct Post {
 }
 
 impl Wire {
-    fn start(function: Function) -> Wire {
+    pub fn start(function: Function) -> Wire {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap().to_string();
         let (events, queue) = channel::<(String, Duration)>();
@@ -50,7 +50,7 @@ impl Wire {
         }
     }
 
-    fn send(&self, event: String) -> Post {
+    pub fn send(&self, event: String) -> Post {
         self.send_with(event, Duration::from_secs(60))
     }
 
@@ -65,7 +65,7 @@ impl Wire {
     }
 
     /// The head and the body of the answer to an event.
-    fn answer(&self, event: String) -> (serde_json::Value, Vec<u8>) {
+    pub fn answer(&self, event: String) -> (serde_json::Value, Vec<u8>) {
         let post = self.send(event);
         post.assert_is_stream();
         let (bytes, trailers) = post.rest();
@@ -145,7 +145,7 @@ fn value_of<'h>(headers: &'h [String], name: &str) -> Option<&'h str> {
 }
 
 impl Post {
-    fn assert_is_stream(&self) {
+    pub fn assert_is_stream(&self) {
         assert!(
             self.path.ends_with("/invocation/r/response"),
             "{}",
@@ -167,7 +167,7 @@ impl Post {
     }
 
     /// The next chunk as it stands on the wire; `None`: the last one.
-    fn chunk(&mut self) -> Option<Vec<u8>> {
+    pub fn chunk(&mut self) -> Option<Vec<u8>> {
         let mut line = String::new();
         self.connection.read_line(&mut line).unwrap();
         let length = usize::from_str_radix(line.trim_end(), 16)
@@ -180,6 +180,16 @@ impl Post {
         assert!(chunk.ends_with(b"\r\n"));
         chunk.truncate(length);
         Some(chunk)
+    }
+
+    /// Takes chunks until the body has grown by these bytes; what is left is not made yet.
+    pub fn expect_body(&mut self, expected: &str) {
+        let mut body = Vec::new();
+        while body.len() < expected.len() {
+            let chunk = self.chunk();
+            body.extend(chunk.unwrap_or_else(|| panic!("it ends after {}", text(&body))));
+        }
+        assert_eq!(text(&body), expected);
     }
 
     /// All chunks that are left, and the trailers; takes the answer.
@@ -211,6 +221,10 @@ impl Post {
     }
 }
 
+pub fn text(bytes: &[u8]) -> std::borrow::Cow<'_, str> {
+    String::from_utf8_lossy(bytes)
+}
+
 fn event(method: &str, path: &str, domain: &str) -> String {
     let (path, query) = path.split_once('?').unwrap_or((path, ""));
     serde_json::json!({
@@ -220,18 +234,18 @@ fn event(method: &str, path: &str, domain: &str) -> String {
     .to_string()
 }
 
-fn get(path: &str) -> String {
+pub fn get(path: &str) -> String {
     event("GET", path, "abc.lambda-url.eu-west-1.on.aws")
 }
 
 /// A script's way to wait for the test: `wait('name')` until the test calls [`go_on`].
 const WAIT: &str = "function wait($name) { while (!file_exists(getenv('TMPDIR') . \"/$name\")) { usleep(500); clearstatcache(); } } ";
 
-fn go_on(wire: &Wire, name: &str) {
+pub fn go_on(wire: &Wire, name: &str) {
     fs::write(wire.lambda.function.temp_dir().join(name), "").unwrap();
 }
 
-fn php(code: &str) -> Function {
+pub fn php(code: &str) -> Function {
     Function::new(&format!("<?php {WAIT}{code}"))
 }
 
@@ -537,185 +551,4 @@ fn a_stream_that_is_given_up_at_the_end_of_the_process_is_never_taken_for_whole(
     let mut rest = Vec::new();
     post.connection.read_to_end(&mut rest).unwrap_or_default();
     assert_eq!(String::from_utf8_lossy(&rest), "", "no last chunk");
-}
-
-impl Post {
-    /// Takes chunks until the body has grown by these bytes; what is left is not made yet.
-    fn expect_body(&mut self, expected: &str) {
-        let mut body = Vec::new();
-        while body.len() < expected.len() {
-            let chunk = self.chunk();
-            body.extend(chunk.unwrap_or_else(|| panic!("it ends after {}", text(&body))));
-        }
-        assert_eq!(text(&body), expected);
-    }
-}
-
-fn text(bytes: &[u8]) -> std::borrow::Cow<'_, str> {
-    String::from_utf8_lossy(bytes)
-}
-
-/// Symfony's HttpFoundation as Debian has it; Laravel's answers are made of the same classes.
-const SYMFONY: &str = "/usr/share/php/Symfony/Component/HttpFoundation/autoload.php";
-
-fn symfony(response: &str) -> Function {
-    needs(SYMFONY, "php-symfony-http-foundation");
-    php(&format!(
-        "require '{SYMFONY}'; \
-         use Symfony\\Component\\HttpFoundation\\{{BinaryFileResponse, Request, StreamedJsonResponse, StreamedResponse}}; \
-         $response = {response}; \
-         $response->prepare(Request::createFromGlobals())->send();"
-    ))
-}
-
-#[test]
-fn a_streamed_response_of_symfony_arrives_piece_by_piece() {
-    let wire = Wire::start(symfony(
-        "new StreamedResponse(function () { \
-             foreach (['one', 'two', 'three'] as $piece) { wait($piece); echo $piece; flush(); } \
-         }, 201, ['X-Accel-Buffering' => 'no'])",
-    ));
-    // PHP sends its headers with the first piece
-    go_on(&wire, "one");
-    let mut post = wire.send(get("/"));
-    post.assert_is_stream();
-    let (prelude, body) = split_stream(&post.chunk().unwrap());
-    assert_eq!(prelude["statusCode"], 201);
-    assert_eq!(prelude["headers"]["X-Accel-Buffering"], "no");
-    assert_eq!(body, b"one");
-    for piece in ["two", "three"] {
-        go_on(&wire, piece);
-        assert_eq!(text(&post.chunk().unwrap()), piece);
-    }
-    assert_eq!(post.chunk(), None);
-}
-
-#[test]
-fn a_streamed_json_response_of_symfony_sends_each_item_as_it_is_made() {
-    let wire = Wire::start(symfony(
-        "new StreamedJsonResponse(['items' => (function () { \
-             foreach (['a', 'b'] as $item) { wait($item); yield ['name' => $item]; } \
-         })()])",
-    ));
-    let mut post = wire.send(get("/"));
-    let (prelude, body) = split_stream(&post.chunk().unwrap());
-    assert_eq!(prelude["headers"]["Content-Type"], "application/json");
-    assert_eq!(text(&body), r#"{"items":"#);
-    go_on(&wire, "a");
-    post.expect_body(r#"[{"name":"a"}"#);
-    go_on(&wire, "b");
-    post.expect_body(r#",{"name":"b"}]}"#);
-    assert_eq!(post.chunk(), None);
-}
-
-#[test]
-fn a_file_response_of_symfony_needs_no_memory_for_the_file() {
-    let wire = Wire::start(
-        symfony(
-            "(new BinaryFileResponse(getenv('TMPDIR') . '/file', headers: ['Content-Type' => 'application/octet-stream'])) \
-             ->setContentDisposition('attachment', 'all.bin')",
-        )
-        .file("php.ini", "memory_limit = 4M\n"),
-    );
-    let file: Vec<u8> = (0..=255).cycle().take(32 << 20).collect();
-    fs::write(wire.lambda.function.temp_dir().join("file"), &file).unwrap();
-    let (prelude, body) = wire.answer(get("/"));
-    assert_eq!(
-        prelude["headers"]["Content-Disposition"],
-        "attachment; filename=all.bin"
-    );
-    assert_eq!(prelude["headers"]["Content-Length"], "33554432");
-    assert!(body == file, "{} bytes came", body.len());
-
-    let mut part: serde_json::Value = serde_json::from_str(&get("/")).unwrap();
-    part["headers"] = serde_json::json!({ "range": "bytes=1000-1999" });
-    let (prelude, body) = wire.answer(part.to_string());
-    assert_eq!(prelude["statusCode"], 206);
-    assert_eq!(
-        prelude["headers"]["Content-Range"],
-        "bytes 1000-1999/33554432"
-    );
-    assert_eq!(body, file[1000..2000]);
-}
-
-/// As Laravel did until the end of 2025, and as many scripts do.
-#[test]
-fn ob_flush_needs_a_buffer_which_the_functions_php_ini_gives_it() {
-    const SCRIPT: &str = "set_error_handler(fn ($type, $message) => throw new ErrorException($message)); \
-         foreach (['one', 'two'] as $piece) { wait($piece); echo $piece; ob_flush(); flush(); }";
-    let wire = Wire::start(php(SCRIPT));
-    go_on(&wire, "one");
-    assert_eq!(text(&wire.answer(get("/")).1), "one");
-    let log = wire.lambda.log();
-    assert!(log.contains("Failed to flush buffer. No buffer"), "{log}");
-
-    let wire = Wire::start(php(SCRIPT).file("php.ini", "output_buffering = 4096\n"));
-    go_on(&wire, "one");
-    let mut post = wire.send(get("/"));
-    assert_eq!(text(&split_stream(&post.chunk().unwrap()).1), "one");
-    go_on(&wire, "two");
-    post.expect_body("two");
-    assert_eq!(post.chunk(), None);
-}
-
-#[test]
-fn the_download_example_makes_large_files_in_little_memory() {
-    let wire = Wire::start(
-        Function::new(include_str!("../../examples/download/index.php"))
-            .file("php.ini", "memory_limit = 2M\n"),
-    );
-    let (prelude, body) = wire.answer(get("/?mb=40"));
-    assert_eq!(prelude["statusCode"], 200);
-    assert_eq!(
-        prelude["headers"]["Content-Disposition"],
-        r#"attachment; filename="measurements-40mb.csv""#
-    );
-    assert!(
-        (40_000_000..40_000_100).contains(&body.len()),
-        "{} bytes",
-        body.len()
-    );
-    let rows = text(&body).matches("\r\n").count() - 1;
-    let last = text(&body[body.len() - 60..]);
-    let last = last.trim_end().rsplit("\r\n").next();
-    assert!(last.unwrap().starts_with(&format!("{rows},20")), "{last:?}");
-
-    for query in ["mb=0", "mb=191", "mb=x", "mb[]=1"] {
-        let (prelude, body) = wire.answer(get(&format!("/?{query}")));
-        assert_eq!(prelude["statusCode"], 400, "{query}: {}", text(&body));
-    }
-}
-
-/// The page itself is looked at by `tests/browser.sh`.
-#[test]
-fn the_chat_example_says_how_an_answer_ended() {
-    let wire = Wire::start(
-        Function::new(include_str!("../../examples/chat/index.php"))
-            .file("model.php", include_str!("../../examples/chat/model.php"))
-            .file("page.html", "a page"),
-    );
-    for (question, end) in [
-        ("anything", "event: done\ndata: \"\"\n\n"),
-        (
-            "break",
-            "event: failure\ndata: \"The model failed half-way.\"\n\n",
-        ),
-    ] {
-        let (prelude, body) = wire.answer(get(&format!("/stream?question={question}")));
-        // as PHP writes it
-        assert_eq!(
-            prelude["headers"]["Content-type"],
-            "text/event-stream;charset=UTF-8"
-        );
-        let body = text(&body);
-        assert!(body.starts_with("event: piece\ndata: \"I"), "{body}");
-        assert!(body.matches("event: piece").count() > 10, "{body}");
-        assert!(body.ends_with(end), "{body}");
-    }
-    let log = wire.lambda.log();
-    assert!(log.contains("the model has lost its thread"), "{log}");
-    assert_eq!(text(&wire.answer(get("/")).1), "a page");
-    for (path, status) in [("/x", 404), ("/stream", 400), ("/stream?question[]=1", 400)] {
-        assert_eq!(wire.answer(get(path)).0["statusCode"], status, "{path}");
-    }
 }
