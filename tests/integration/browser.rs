@@ -151,7 +151,7 @@ impl Page {
         self.headers[name].to_str().unwrap()
     }
 
-    /// What stands between these two, such as the value of a form's hidden field.
+    /// The text between these two, such as the value of a form's hidden field, which must be there.
     pub fn part(&self, start: &str, end: &str) -> String {
         let text = self.text();
         let part = between(&text, start, end);
@@ -160,6 +160,7 @@ impl Page {
     }
 }
 
+/// What stands between these two in a text.
 pub fn between<'t>(text: &'t str, start: &str, end: &str) -> Option<&'t str> {
     Some(text.split_once(start)?.1.split_once(end)?.0)
 }
