@@ -1,19 +1,16 @@
 //! An application that nobody here wrote, Debian's Adminer on SQLite, as its user meets it: a browser, HTTP, `lambda-local`,
 //! the bootstrap, php-fpm.
 
-use std::collections::BTreeMap;
 use std::fs;
-use std::io::{BufRead as _, BufReader, Read, Write as _};
-use std::path::Path;
-use std::process::{Child, Command, Stdio};
-use std::thread::JoinHandle;
+use std::io::{Read as _, Write as _};
+use std::process::{Command, Stdio};
 
-use reqwest::header::{CONTENT_TYPE, COOKIE, HOST, HeaderMap, LOCATION, SET_COOKIE};
-use reqwest::{Client, Method, StatusCode, Url};
-use rustix::process::{Pid, Signal, kill_process};
+use reqwest::header::{HOST, LOCATION};
+use reqwest::{Method, StatusCode, Url};
 
+use crate::browser::{Browser, Page, Site, between};
 use crate::differential::binary;
-use crate::lambda::{Function, PATIENCE, bootstrap, wait};
+use crate::lambda::{Function, needs};
 
 const ADMINER: &str = "/usr/share/adminer/adminer.php";
 
@@ -28,167 +25,17 @@ function adminer_object() {
 include "/usr/share/adminer/adminer.php";
 "#;
 
-/// A running `lambda-local`.
-pub struct Site {
-    child: Child,
-    pub base: Url,
-    log: Option<JoinHandle<Vec<String>>>,
-    pub function: Function,
-}
-
-impl Site {
-    pub fn start(function: Function) -> Site {
-        Site::start_with(function, &[])
-    }
-
-    /// With more options of `lambda-local`.
-    pub fn start_with(function: Function, options: &[&str]) -> Site {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_lambda-local"))
-            .args(["--listen", "127.0.0.1:0", "--bootstrap"])
-            .arg(bootstrap())
-            .args([
-                "--env",
-                &format!("TMPDIR={}", function.temp_dir().display()),
-            ])
-            .args(options)
-            .arg(function.task_root())
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let mut output = BufReader::new(child.stdout.take().unwrap());
-        let mut line = String::new();
-        output.read_line(&mut line).unwrap();
-        let address = line
-            .strip_prefix("Listening on ")
-            .and_then(|rest| rest.split(' ').next())
-            .unwrap_or_else(|| panic!("it says {line:?}"));
-        let base = Url::parse(address).unwrap();
-        Site {
-            child,
-            base,
-            log: Some(std::thread::spawn(move || {
-                output.lines().map_while(Result::ok).collect()
-            })),
-            function,
-        }
-    }
-
-    pub fn browser(&self) -> Browser {
-        Browser {
-            client: Client::builder()
-                .no_proxy()
-                .redirect(reqwest::redirect::Policy::none())
-                .timeout(PATIENCE)
-                .build()
-                .unwrap(),
-            base: self.base.clone(),
-            cookies: BTreeMap::new(),
-        }
-    }
-
-    /// Ends it, and returns what its log has beside lambda-local's own lines: nothing, when all is well.
-    pub fn complaints(mut self) -> Vec<String> {
-        self.end();
-        let mut lines = self.log.take().unwrap().join().unwrap();
-        lines.retain(|line| {
-            ["START ", "END ", "REPORT "]
-                .iter()
-                .all(|start| !line.starts_with(start))
-        });
-        lines
-    }
-
-    fn end(&mut self) {
-        if self.child.try_wait().is_ok_and(|status| status.is_none()) {
-            let _ = kill_process(Pid::from_child(&self.child), Signal::TERM);
-            if wait(&mut self.child, PATIENCE).is_none() {
-                let _ = self.child.kill();
-                let _ = self.child.wait();
-            }
-        }
-    }
-}
-
-impl Drop for Site {
-    fn drop(&mut self) {
-        self.end();
-    }
-}
-
-/// A visitor: keeps cookies, and follows a redirect when told to.
-pub struct Browser {
-    pub client: Client,
-    base: Url,
-    cookies: BTreeMap<String, String>,
-}
-
-/// An answer, with the address that it came from.
-pub struct Page {
-    pub url: Url,
-    pub status: StatusCode,
-    pub headers: HeaderMap,
-    pub body: Vec<u8>,
-}
-
 impl Browser {
-    pub async fn send(
-        &mut self,
-        method: Method,
-        url: Url,
-        content: Option<(String, Vec<u8>)>,
-    ) -> Page {
-        let mut request = self.client.request(method, url.clone());
-        if !self.cookies.is_empty() {
-            let cookies: Vec<_> = self
-                .cookies
-                .iter()
-                .map(|(name, value)| format!("{name}={value}"))
-                .collect();
-            request = request.header(COOKIE, cookies.join("; "));
-        }
-        if let Some((content_type, body)) = content {
-            request = request.header(CONTENT_TYPE, content_type).body(body);
-        }
-        let response = request.send().await.unwrap();
-        for cookie in response.headers().get_all(SET_COOKIE) {
-            let cookie = cookie.to_str().unwrap();
-            let (pair, attributes) = cookie.split_once(';').unwrap_or((cookie, ""));
-            // the site is plain HTTP: a browser would not send such a cookie back
-            assert!(!attributes.to_lowercase().contains("secure"), "{cookie}");
-            let (name, value) = pair.split_once('=').unwrap();
-            self.cookies.insert(name.to_owned(), value.to_owned());
-        }
-        Page {
-            url,
-            status: response.status(),
-            headers: response.headers().clone(),
-            body: response.bytes().await.unwrap().to_vec(),
-        }
-    }
-
-    pub async fn get(&mut self, url: &Url) -> Page {
-        self.send(Method::GET, url.clone(), None).await
-    }
-
     /// The page behind a link of another page.
     async fn click(&mut self, page: &Page, link: &str) -> Page {
         let url = page.link(link);
         self.get(&url).await
     }
 
-    /// Fills in the form of a page and sends it to where the page came from, as Adminer's forms do.
+    /// Fills in the form of a page and sends it, as Adminer's forms go, to where the page came from.
     async fn submit(&mut self, page: &Page, fields: &[(&str, &str)]) -> Page {
         let token = page.token();
-        let mut form = Url::parse("form:").unwrap();
-        form.query_pairs_mut()
-            .extend_pairs(fields)
-            .append_pair("token", &token);
-        let content = (
-            "application/x-www-form-urlencoded".to_owned(),
-            form.query().unwrap().as_bytes().to_vec(),
-        );
-        self.send(Method::POST, page.url.clone(), Some(content))
+        self.fill(page, &[fields, &[("token", &token)]].concat())
             .await
     }
 
@@ -222,15 +69,6 @@ impl Browser {
             .await
     }
 
-    /// The page that a redirect leads to, which is of this site.
-    pub async fn follow(&mut self, page: Page) -> Page {
-        assert_eq!(page.status, StatusCode::FOUND, "{}", page.text());
-        let location = page.headers[LOCATION].to_str().unwrap();
-        let url = page.url.join(location).unwrap();
-        assert_eq!(url.origin(), self.base.origin(), "{location}");
-        self.get(&url).await
-    }
-
     async fn log_in(&mut self, password: &str) -> Page {
         let front = self.get(&self.base.clone()).await;
         let fields = [
@@ -246,14 +84,6 @@ impl Browser {
 }
 
 impl Page {
-    pub fn text(&self) -> String {
-        String::from_utf8(self.body.clone()).unwrap()
-    }
-
-    pub fn header(&self, name: &str) -> &str {
-        self.headers[name].to_str().unwrap()
-    }
-
     /// It is a page of Adminer, whole, with this heading.
     fn is(&self, heading: &str) -> &Page {
         let text = self.text();
@@ -299,16 +129,8 @@ impl Page {
 
     /// The secret with which a form proves that this site sent it.
     fn token(&self) -> String {
-        let page = self.text();
-        let token = between(&page, "name='token' value='", "'");
-        token
-            .unwrap_or_else(|| panic!("no form in {page}"))
-            .to_owned()
+        self.part("name='token' value='", "'")
     }
-}
-
-pub fn between<'t>(text: &'t str, start: &str, end: &str) -> Option<&'t str> {
-    Some(text.split_once(start)?.1.split_once(end)?.0)
 }
 
 fn gunzip(bytes: &[u8]) -> Vec<u8> {
@@ -333,10 +155,7 @@ fn gunzip(bytes: &[u8]) -> Vec<u8> {
 }
 
 fn adminer() -> Site {
-    assert!(
-        Path::new(ADMINER).is_file(),
-        "there is no {ADMINER}: apt-get install adminer"
-    );
+    needs(ADMINER, "adminer");
     let function = Function::new(INDEX_PHP);
     // its sessions, and its count of refused visitors, are not those of another test
     let temp = function.temp_dir().display().to_string();

@@ -1,16 +1,16 @@
 //! Events that ask for a command: `{"cli": …}`.
 
-use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
-use crate::lambda::{Call, Function, Lambda, Process, get};
+use crate::lambda::{Call, Function, Lambda, chmod, get};
+use crate::process::{Process, all_titles, kill, kilobytes};
 
 /// A script with a command for each thing that a command can do.
-const CONSOLE: &str = r#"<?php
+pub const CONSOLE: &str = r#"<?php
 $arguments = array_slice($argv, 1);
 $wait = function (string $file): void { while (!file_exists($file)) { usleep(1000); clearstatcache(); } };
 switch ($arguments[0] ?? '') {
@@ -312,7 +312,7 @@ fn what_is_left_in_the_background_is_not_waited_for_and_ends() {
             "{command}: {}",
             tail(&call.log)
         );
-        let titles = crate::lambda::all_titles();
+        let titles = all_titles();
         let left = titles
             .iter()
             .filter(|title| ["sleep 4711", "yes 4711"].contains(&title.as_str()));
@@ -379,12 +379,7 @@ fn of_much_output_the_log_has_all_and_the_answer_the_end_and_memory_stays_flat()
     assert!(output.starts_with(&note), "{}", &output[..100]);
     let line = "0123456789".repeat(100);
     assert_eq!(call.log.matches(&line).count(), lines);
-    let status = std::fs::read_to_string(format!("/proc/{}/status", lambda.pid())).unwrap();
-    let peak = status
-        .lines()
-        .find_map(|line| line.strip_prefix("VmHWM:"))
-        .unwrap();
-    let peak: u64 = peak.trim().strip_suffix(" kB").unwrap().parse().unwrap();
+    let peak = kilobytes(lambda.pid(), "VmHWM");
     assert!(peak < 40_000, "{peak} kB for 60 MB");
 }
 
@@ -440,8 +435,7 @@ fn sigterm_and_sigkill_of_the_bootstrap_end_a_command() {
         }
         // the child of a command alone outlives the bootstrap's SIGKILL
         for process in running {
-            let pid = rustix::process::Pid::from_raw(process.pid as i32).unwrap();
-            let _ = rustix::process::kill_process(pid, Signal::KILL);
+            let _ = kill(process.pid, Signal::KILL);
         }
     }
 }
@@ -495,13 +489,7 @@ fn a_request_with_a_member_cli_is_a_request() {
 
 #[test]
 fn the_script_and_the_command_line_are_looked_for_at_the_start() {
-    let init_error = |function: Function| {
-        let mut lambda = function.start();
-        let call = lambda.call();
-        assert_eq!(call.path, "/2018-06-01/runtime/init/error", "{}", call.log);
-        lambda.wait();
-        call
-    };
+    let init_error = |function: Function| function.start().init_error();
     let call = init_error(Function::new("").env("PHP_LAMBDA_CONSOLE", "artisan"));
     assert_eq!(call.error_type(), "Runtime.NoSuchHandler");
     assert!(
@@ -513,7 +501,7 @@ fn the_script_and_the_command_line_are_looked_for_at_the_start() {
     let function = function();
     let alone = function.temp_dir().join("php-fpm8.99");
     std::fs::write(&alone, "#!/bin/sh\n").unwrap();
-    std::fs::set_permissions(&alone, std::fs::Permissions::from_mode(0o755)).unwrap();
+    chmod(&alone, 0o755);
     let call = init_error(function.env("PHP_FPM", alone.to_str().unwrap()));
     assert_eq!(call.error_type(), "Runtime.NoCommandLine");
     assert!(
@@ -532,149 +520,4 @@ fn a_command_counts_as_no_request_of_the_worker() {
     }
     assert_eq!(lambda.get("/"), worker);
     assert_ne!(lambda.get("/"), worker);
-}
-
-/// `lambda-local` with the console, and `lambda-local cli` for it.
-pub struct Local {
-    server: std::process::Child,
-    output: std::io::BufReader<std::process::ChildStdout>,
-    pub address: String,
-    _folder: tempfile::TempDir,
-}
-
-impl Local {
-    pub fn start(options: &[&str]) -> Local {
-        use std::io::BufRead as _;
-        let folder = tempfile::tempdir().unwrap();
-        std::fs::write(folder.path().join("index.php"), "<?php echo 'an event';").unwrap();
-        std::fs::write(folder.path().join("artisan"), CONSOLE).unwrap();
-        let mut server = std::process::Command::new(env!("CARGO_BIN_EXE_lambda-local"))
-            .args(["--listen", "127.0.0.1:0", "--bootstrap"])
-            .arg(crate::lambda::bootstrap())
-            .args(options)
-            .arg(folder.path())
-            .stdout(std::process::Stdio::piped())
-            .spawn()
-            .unwrap();
-        let mut output = std::io::BufReader::new(server.stdout.take().unwrap());
-        let mut line = String::new();
-        while !line.starts_with("Listening on ") {
-            line.clear();
-            assert_ne!(output.read_line(&mut line).unwrap(), 0);
-        }
-        let address = line
-            .split("http://")
-            .nth(1)
-            .unwrap()
-            .split(' ')
-            .next()
-            .unwrap();
-        Local {
-            address: address.to_owned(),
-            server,
-            output,
-            _folder: folder,
-        }
-    }
-
-    fn cli(&self, arguments: &[&str]) -> (Option<i32>, String, String) {
-        cli(&self.address, arguments)
-    }
-
-    /// Waits for a line of what it prints.
-    pub fn wait_for_line(&mut self, beginning: &str) {
-        use std::io::BufRead as _;
-        let mut line = String::new();
-        while !line.starts_with(beginning) {
-            line.clear();
-            assert_ne!(
-                self.output.read_line(&mut line).unwrap(),
-                0,
-                "no {beginning:?}"
-            );
-        }
-    }
-}
-
-/// Exit code, stdout and stderr of `lambda-local cli`.
-pub fn cli(address: &str, arguments: &[&str]) -> (Option<i32>, String, String) {
-    let program = std::process::Command::new(env!("CARGO_BIN_EXE_lambda-local"))
-        .args(["cli", "--address", address])
-        .args(arguments)
-        .stdin(std::process::Stdio::null())
-        .output()
-        .unwrap();
-    let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
-    (
-        program.status.code(),
-        text(program.stdout),
-        text(program.stderr),
-    )
-}
-
-impl Drop for Local {
-    fn drop(&mut self) {
-        let _ = rustix::process::kill_process(
-            rustix::process::Pid::from_child(&self.server),
-            Signal::TERM,
-        );
-        let _ = self.server.wait();
-    }
-}
-
-#[test]
-fn lambda_local_runs_a_command_in_a_running_one() {
-    let mut local = Local::start(&["--env", "PHP_LAMBDA_CONSOLE=artisan", "--timeout", "8"]);
-    let ok = |output: &str| (Some(0), output.to_owned(), String::new());
-    assert_eq!(
-        local.cli(&["--", "arguments", "a b", "--force"]),
-        ok(r#"["arguments","a b","--force"]"#)
-    );
-    assert_eq!(
-        local.cli(&["--env", "X=1", "environment", "X"]),
-        ok(r#"["1","1","1"]"#)
-    );
-    assert_eq!(
-        local.cli(&["--", "exit", "3"]),
-        (Some(3), "first\nlast".to_owned(), String::new())
-    );
-    let (code, output, words) = local.cli(&["--", "kill", "SEGV"]);
-    assert_eq!((code, &*output), (Some(1), "before\n"));
-    assert_eq!(words, "lambda-local: The command was ended by signal 11.\n");
-    let (code, output, words) = local.cli(&["--", "hang"]);
-    assert_eq!((code, &*output), (Some(1), ""));
-    assert!(
-        words.starts_with("lambda-local: Function.Timeout: "),
-        "{words}"
-    );
-    // in the log of the running one
-    local.wait_for_line("half a linea child");
-}
-
-#[test]
-fn lambda_local_says_what_is_missing() {
-    let local = Local::start(&[]);
-    let (code, _, words) = local.cli(&["--", "exit", "3"]);
-    assert_eq!(code, Some(1));
-    assert!(
-        words.contains("PHP_LAMBDA_CONSOLE") && words.contains("an event"),
-        "{words}"
-    );
-    let address = std::net::TcpListener::bind("127.0.0.1:0")
-        .unwrap()
-        .local_addr()
-        .unwrap();
-    let nobody = local.cli(&["--address", &address.to_string(), "x"]);
-    assert_eq!(nobody.0, Some(2), "given twice: {}", nobody.2);
-    drop(local);
-    let program = std::process::Command::new(env!("CARGO_BIN_EXE_lambda-local"))
-        .args(["cli", "--address", &address.to_string(), "x"])
-        .output()
-        .unwrap();
-    let words = String::from_utf8(program.stderr).unwrap();
-    assert!(
-        words.contains("start the function with lambda-local FUNCTION_DIR first"),
-        "{words}"
-    );
-    assert_eq!(program.status.code(), Some(1));
 }

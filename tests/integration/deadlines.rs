@@ -76,7 +76,7 @@ fn what_a_stopped_script_had_started_is_stopped_too() {
         "Function.Timeout"
     );
     assert_eq!(lambda.get("/"), "up");
-    let left: Vec<String> = crate::lambda::all_titles();
+    let left: Vec<String> = crate::process::all_titles();
     assert!(!left.iter().any(|title| title == "sleep 61"), "{left:?}");
 }
 

@@ -1,17 +1,16 @@
 //! AWS's Runtime Interface Emulator runs the bootstrap: what Lambda's own code makes of it, and what a caller sees.
 
-use std::io::{BufRead as _, BufReader, ErrorKind, Read};
+use std::io::ErrorKind;
 use std::net::{SocketAddr, TcpStream};
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::Instant;
 
 use reqwest::StatusCode;
-use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
-use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
-use crate::lambda::{Function, PATIENCE, bootstrap, get, wait};
+use crate::lambda::{Function, PATIENCE, bootstrap, get};
+use crate::program::Program;
 
 const INSTALL: &str = "aws-lambda-rie is missing; it is inside the Python package aws-sam-cli: \
     pip download --no-deps aws-sam-cli && unzip -j aws_sam_cli-*.whl 'samcli/local/rapid/aws-lambda-rie-x86_64' \
@@ -22,17 +21,17 @@ static NEXT_PORT: AtomicU16 = AtomicU16::new(20_001);
 
 /// An emulator with a function, not yet initialized: that comes with the first invocation.
 struct Emulator {
-    child: Child,
+    program: Program,
     client: reqwest::Client,
     address: SocketAddr,
-    lines: UnboundedReceiver<String>,
     _function: Function,
 }
 
 impl Emulator {
-    async fn start(function: Function, handler: &str, environment: &[(&str, &str)]) -> Emulator {
+    fn start(function: Function, handler: &str, environment: &[(&str, &str)]) -> Emulator {
         let (address, runtime_api) = (free_address(), free_address());
-        let mut child = Command::new("aws-lambda-rie")
+        let mut command = Command::new("aws-lambda-rie");
+        command
             .args(["--log-level", "debug"])
             .args(["--runtime-interface-emulator-address", &address.to_string()])
             .args(["--runtime-api-address", &runtime_api.to_string()])
@@ -44,23 +43,17 @@ impl Emulator {
             .env("LAMBDA_TASK_ROOT", function.task_root())
             .env("TMPDIR", function.temp_dir())
             .envs(environment.iter().copied())
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap_or_else(|error| panic!("{error}: {INSTALL}"));
-        let (sender, lines) = unbounded_channel();
-        forward(child.stdout.take().unwrap(), sender.clone());
-        forward(child.stderr.take().unwrap(), sender);
+            .stderr(Stdio::piped());
+        let program = Program::start(&mut command);
+        let program = program.unwrap_or_else(|error| panic!("{error}: {INSTALL}"));
         let client = reqwest::Client::builder().no_proxy().build().unwrap();
         let mut emulator = Emulator {
-            child,
+            program,
             client,
             address,
-            lines,
             _function: function,
         };
-        emulator.line("Runtime API Server listening on").await;
+        emulator.line("Runtime API Server listening on");
         emulator.wait_for_port();
         emulator
     }
@@ -71,7 +64,7 @@ impl Emulator {
         let begin = Instant::now();
         while let Err(error) = TcpStream::connect(self.address) {
             assert_eq!(error.kind(), ErrorKind::ConnectionRefused, "{error}");
-            assert_eq!(self.child.try_wait().unwrap(), None, "it ended");
+            assert_eq!(self.program.status(), None, "it ended");
             assert!(begin.elapsed() < PATIENCE, "{} stays closed", self.address);
             std::thread::yield_now();
         }
@@ -110,49 +103,13 @@ impl Emulator {
     }
 
     /// Waits for a line of the emulator or of the function's log.
-    async fn line(&mut self, text: &str) -> String {
-        let mut before = Vec::new();
-        loop {
-            let next = tokio::time::timeout(PATIENCE, self.lines.recv()).await;
-            let Ok(Some(line)) = next else {
-                panic!("no line with {text:?} after {before:#?}")
-            };
-            if line.contains(text) {
-                return line;
-            }
-            before.push(line);
-        }
+    fn line(&mut self, text: &str) -> String {
+        self.program.line_with(text)
     }
 
-    /// Ends the emulator, and returns all lines that were not waited for.
-    async fn stop(mut self) -> Vec<String> {
-        self.end();
-        let mut lines = Vec::new();
-        // php-fpm, which is the last to hold the pipes, ends with the bootstrap
-        while let Some(line) = tokio::time::timeout(PATIENCE, self.lines.recv())
-            .await
-            .expect("nothing of the function outlives the emulator")
-        {
-            lines.push(line);
-        }
-        lines
-    }
-
-    fn end(&mut self) {
-        if self.child.try_wait().is_ok_and(|status| status.is_none()) {
-            // it ends the bootstrap then, which it would not do when it is killed
-            let _ = kill_process(Pid::from_child(&self.child), Signal::TERM);
-            if wait(&mut self.child, PATIENCE).is_none() {
-                let _ = self.child.kill();
-                let _ = self.child.wait();
-            }
-        }
-    }
-}
-
-impl Drop for Emulator {
-    fn drop(&mut self) {
-        self.end();
+    /// Ends the emulator, which ends the bootstrap, and returns all lines that were not waited for.
+    fn stop(self) -> Vec<String> {
+        self.program.stop()
     }
 }
 
@@ -162,19 +119,6 @@ fn free_address() -> SocketAddr {
     let [_, second, third, fourth] = std::process::id().to_be_bytes();
     let port = NEXT_PORT.fetch_add(1, Ordering::Relaxed);
     ([127, second, third, fourth], port).into()
-}
-
-/// Sends the lines on, so that the emulator is never blocked.
-fn forward(pipe: impl Read + Send + 'static, lines: UnboundedSender<String>) {
-    std::thread::spawn(move || {
-        let mut pipe = BufReader::new(pipe);
-        let mut line = Vec::new();
-        while pipe.read_until(b'\n', &mut line).is_ok_and(|len| len > 0) {
-            // a test that is over reads no more
-            let _ = lines.send(String::from_utf8_lossy(line.trim_ascii_end()).into_owned());
-            line.clear();
-        }
-    });
 }
 
 /// The test event "apigateway-aws-proxy" as Lambda's console offers it.
@@ -305,7 +249,7 @@ const CONSOLE_EVENT: &str = r#"{
 #[tokio::test]
 async fn the_tutorial_answers_the_consoles_test_event() {
     let hello = include_str!("../../examples/hello/index.php");
-    let mut emulator = Emulator::start(Function::new(hello), "index.php", &[]).await;
+    let mut emulator = Emulator::start(Function::new(hello), "index.php", &[]);
     let (status, answer) = emulator.invoke(CONSOLE_EVENT).await;
     assert_eq!(status, StatusCode::OK);
     let expected = json!({
@@ -315,11 +259,9 @@ async fn the_tutorial_answers_the_consoles_test_event() {
         "isBase64Encoded": false,
     });
     assert_eq!(answer, expected);
-    emulator.line("INIT RTDONE(status: success)").await;
-    emulator
-        .line("INVOKE RTDONE(status: success, produced bytes: 0")
-        .await;
-    emulator.stop().await;
+    emulator.line("INIT RTDONE(status: success)");
+    emulator.line("INVOKE RTDONE(status: success, produced bytes: 0");
+    emulator.stop();
 }
 
 #[tokio::test]
@@ -329,9 +271,9 @@ async fn the_events_body_and_client_reach_php() {
             $_SERVER['HTTPS'], $_SERVER['SERVER_NAME'], getenv('LAMBDA_REQUEST_ID'), getenv('AWS_LAMBDA_FUNCTION_NAME')]);",
     );
     let environment = [("AWS_LAMBDA_FUNCTION_NAME", "shop")];
-    let mut emulator = Emulator::start(function, "index.php", &environment).await;
+    let mut emulator = Emulator::start(function, "index.php", &environment);
     let (_, answer) = emulator.invoke(CONSOLE_EVENT).await;
-    let start = emulator.line("START RequestId: ").await;
+    let start = emulator.line("START RequestId: ");
     let request_id = start.split(' ').nth(2).unwrap();
     let seen: Value = serde_json::from_str(answer["body"].as_str().unwrap()).unwrap();
     let host = "0123456789.execute-api.us-east-1.amazonaws.com";
@@ -345,7 +287,7 @@ async fn the_events_body_and_client_reach_php() {
         "shop"
     ]);
     assert_eq!(seen, expected);
-    emulator.stop().await;
+    emulator.stop();
 }
 
 #[tokio::test]
@@ -354,7 +296,7 @@ async fn payload_2_0_and_other_events_are_answered() {
         "<?php if ($_SERVER['REQUEST_METHOD'] === 'GET') { setcookie('a', 'b'); http_response_code(201); print 'h€llo'; }
             else { print '[' . file_get_contents('php://input') . ' ]'; }",
     );
-    let emulator = Emulator::start(function, "index.php", &[]).await;
+    let emulator = Emulator::start(function, "index.php", &[]);
     let expected = json!({
         "statusCode": 201,
         "headers": { "Content-type": "text/html; charset=UTF-8" },
@@ -372,7 +314,7 @@ async fn payload_2_0_and_other_events_are_answered() {
         emulator.invoke("{\"a\" 1}").await.1["errorType"],
         "Runtime.InvalidEvent"
     );
-    emulator.stop().await;
+    emulator.stop();
 }
 
 /// Fails in the way that its path names.
@@ -393,7 +335,7 @@ print 'well: ' . $_SERVER['REQUEST_URI'];
 
 #[tokio::test]
 async fn failures_reach_the_caller_and_the_next_invocation_works() {
-    let mut emulator = Emulator::start(Function::new(FAILING), "index.php", &[]).await;
+    let mut emulator = Emulator::start(Function::new(FAILING), "index.php", &[]);
     for (path, error_type) in [
         ("/killed", "Runtime.OutOfMemory"),
         ("/segfault", "Runtime.WorkerCrashed"),
@@ -415,29 +357,27 @@ async fn failures_reach_the_caller_and_the_next_invocation_works() {
             (&json!(status), &json!(body))
         );
     }
-    emulator
-        .line("PHP Fatal error:  Uncaught LogicException: thrown")
-        .await;
-    emulator.stop().await;
+    emulator.line("PHP Fatal error:  Uncaught LogicException: thrown");
+    emulator.stop();
 }
 
 #[tokio::test]
 async fn chosen_statuses_fail_the_invocation() {
     let environment = [("PHP_LAMBDA_ERROR_STATUS_CODES", "500")];
-    let emulator = Emulator::start(Function::new(FAILING), "index.php", &environment).await;
+    let emulator = Emulator::start(Function::new(FAILING), "index.php", &environment);
     assert_eq!(emulator.error("/exception").await, "Function.HttpStatus");
-    emulator.stop().await;
+    emulator.stop();
 }
 
 #[tokio::test]
 async fn a_script_that_takes_too_long_is_stopped_before_the_emulator_would_do_it() {
     let environment = [("AWS_LAMBDA_FUNCTION_TIMEOUT", "2")];
-    let emulator = Emulator::start(Function::new(FAILING), "index.php", &environment).await;
+    let emulator = Emulator::start(Function::new(FAILING), "index.php", &environment);
     for path in ["/blocked", "/endless"] {
         assert_eq!(emulator.error(path).await, "Function.Timeout", "{path}");
     }
     // the emulator's own time-out ends the sandbox
-    let lines = emulator.stop().await;
+    let lines = emulator.stop();
     let inits = lines.iter().filter(|line| line.contains("INIT START"));
     assert_eq!(inits.count(), 1, "{lines:#?}");
 }
@@ -446,7 +386,7 @@ async fn a_script_that_takes_too_long_is_stopped_before_the_emulator_would_do_it
 async fn a_handler_that_is_not_there_is_an_init_error_for_the_caller() {
     let function = Function::new("<?php print 'well: ' . $_SERVER['REQUEST_URI'];");
     let root = function.task_root();
-    let mut emulator = Emulator::start(function, "publik/index.php", &[]).await;
+    let mut emulator = Emulator::start(function, "publik/index.php", &[]);
     // the second time it is another attempt at init
     for _ in 0..2 {
         let (status, error) = emulator.invoke(get("/")).await;
@@ -454,12 +394,12 @@ async fn a_handler_that_is_not_there_is_an_init_error_for_the_caller() {
         assert_eq!(error["errorType"], "Runtime.NoSuchHandler");
         let message = error["errorMessage"].as_str().unwrap();
         assert!(message.contains("publik/index.php"), "{message}");
-        emulator.line("FATAL\tRuntime.NoSuchHandler: ").await;
+        emulator.line("FATAL\tRuntime.NoSuchHandler: ");
     }
     std::fs::create_dir(root.join("publik")).unwrap();
     std::fs::copy(root.join("index.php"), root.join("publik/index.php")).unwrap();
     assert_eq!(emulator.answer("/late").await["body"], "well: /late");
-    emulator.stop().await;
+    emulator.stop();
 }
 
 #[tokio::test]
@@ -468,7 +408,7 @@ async fn a_bad_value_is_an_init_error_for_the_caller() {
         ("PHP_LAMBDA_TIMEOUT_MARGIN_MS", "soon"),
         ("PHP_LAMBDA_MAX_REQUEST", "5"),
     ];
-    let emulator = Emulator::start(Function::new(""), "index.php", &environment).await;
+    let emulator = Emulator::start(Function::new(""), "index.php", &environment);
     let (status, error) = emulator.invoke(get("/")).await;
     assert_eq!(status, StatusCode::BAD_GATEWAY);
     assert_eq!(error["errorType"], "Runtime.InvalidConfiguration");
@@ -476,7 +416,7 @@ async fn a_bad_value_is_an_init_error_for_the_caller() {
     for (name, value) in environment {
         assert!(message.contains(name), "{name} {value}: {message}");
     }
-    emulator.stop().await;
+    emulator.stop();
 }
 
 const TALKING: &str = r#"<?php
@@ -493,11 +433,11 @@ async fn with_json_every_line_of_the_log_is_an_object_with_the_request_id() {
     for format in ["JSON", "json"] {
         let function = Function::new(TALKING);
         let environment = [("AWS_LAMBDA_LOG_FORMAT", format)];
-        let mut emulator = Emulator::start(function, "index.php", &environment).await;
+        let mut emulator = Emulator::start(function, "index.php", &environment);
         emulator.answer("/").await;
-        let start = emulator.line("START RequestId: ").await;
+        let start = emulator.line("START RequestId: ");
         let request_id = start.split(' ').nth(2).unwrap();
-        let lines = emulator.stop().await;
+        let lines = emulator.stop();
         let objects: Vec<Value> = lines
             .iter()
             .filter(|line| line.starts_with('{'))

@@ -1,21 +1,23 @@
 //! Frameworks that nobody here wrote, Debian's Symfony and Laravel, behind `public/index.php`: a file as the handler, as
 //! docs/frameworks.md has it. The applications are in `tests/frameworks`.
 
-use std::path::Path;
+use serde_json::{Value, json};
 
-use serde_json::json;
+use crate::lambda::{Call, Function, Lambda, needs};
 
-use crate::lambda::{Call, Function, Lambda};
+/// An application of `tests/frameworks`.
+fn application(framework: &str) -> Function {
+    Function::new("<?php echo 'SECRET';")
+        .folder(&format!("tests/frameworks/{framework}"))
+        .env("_HANDLER", "public/index.php")
+}
 
 fn symfony() -> Function {
-    let autoload = "/usr/share/php/Symfony/Bundle/FrameworkBundle/autoload.php";
-    assert!(
-        Path::new(autoload).is_file(),
-        "there is no {autoload}: apt-get install php-symfony-framework-bundle"
+    needs(
+        "/usr/share/php/Symfony/Bundle/FrameworkBundle/autoload.php",
+        "php-symfony-framework-bundle",
     );
-    let function = Function::new("<?php echo 'SECRET';")
-        .folder("tests/frameworks/symfony")
-        .env("_HANDLER", "public/index.php");
+    let function = application("symfony");
     let temp = function.temp_dir().display().to_string();
     function.env("APP_TEMP", &temp)
 }
@@ -42,6 +44,17 @@ fn get(lambda: &mut Lambda, path: &str) -> Call {
     lambda.invoke(request("shop.example", "GET", path, None))
 }
 
+/// The values of a home page, which is JSON.
+fn home(lambda: &mut Lambda) -> Value {
+    serde_json::from_str(&get(lambda, "/").page()).unwrap()
+}
+
+/// The page that a form leads to.
+fn sent_form(lambda: &mut Lambda) -> String {
+    let event = request("shop.example", "POST", "/form", Some("a=b+c&d=%26"));
+    lambda.invoke(event).page()
+}
+
 #[test]
 fn symfonys_routes_lead_to_controllers_and_urls_lead_back() {
     let mut lambda = symfony().start();
@@ -53,25 +66,18 @@ fn symfonys_routes_lead_to_controllers_and_urls_lead_back() {
     ] {
         assert_eq!(get(&mut lambda, path).page(), page, "{path}");
     }
-    let home: serde_json::Value = serde_json::from_str(&get(&mut lambda, "/").page()).unwrap();
     let expected = json!({
         "base": "", "path": "/", "client": "203.0.113.9", "secure": true,
         "relative": "/users/Ada%20%26%20Bob",
         "absolute": "https://shop.example/users/%C3%A9%20x?q=1%202",
     });
-    assert_eq!(home, expected);
+    assert_eq!(home(&mut lambda), expected);
 
     let old = get(&mut lambda, "/old").json();
     assert_eq!(old["statusCode"], 301);
     assert_eq!(old["headers"]["Location"], "https://shop.example/users/new");
 
-    let call = lambda.invoke(request(
-        "shop.example",
-        "POST",
-        "/form",
-        Some("a=b+c&d=%26"),
-    ));
-    assert_eq!(call.page(), r#"{"a":"b c","d":"\u0026"}"#);
+    assert_eq!(sent_form(&mut lambda), r#"{"a":"b c","d":"\u0026"}"#);
     assert_eq!(get(&mut lambda, "/form").json()["statusCode"], 405);
     assert_eq!(get(&mut lambda, "/none").json()["statusCode"], 404);
 }
@@ -117,21 +123,18 @@ fn as_a_site_symfony_has_its_assets_too() {
         .start();
     assert_eq!(get(&mut lambda, "/build/app.css").page(), "body {}");
     assert_eq!(get(&mut lambda, "/users/Ada").page(), "I am Ada, ");
-    let home: serde_json::Value = serde_json::from_str(&get(&mut lambda, "/").page()).unwrap();
+    let home = home(&mut lambda);
     assert_eq!(home["base"], "");
     assert_eq!(home["relative"], "/users/Ada%20%26%20Bob");
     assert_eq!(get(&mut lambda, "/users").json()["statusCode"], 404);
 }
 
 fn laravel() -> Function {
-    let autoload = "/usr/share/php/Illuminate/autoload.php";
-    assert!(
-        Path::new(autoload).is_file(),
-        "there is no {autoload}: apt-get install php-laravel-framework"
+    needs(
+        "/usr/share/php/Illuminate/autoload.php",
+        "php-laravel-framework",
     );
-    let function = Function::new("<?php echo 'SECRET';")
-        .folder("tests/frameworks/laravel")
-        .env("_HANDLER", "public/index.php");
+    let function = application("laravel");
     let temp = function.temp_dir().display().to_string();
     let caches = ["CONFIG", "EVENTS", "PACKAGES", "ROUTES", "SERVICES"];
     let function = caches.iter().fold(function, |function, cache| {
@@ -151,23 +154,16 @@ fn laravels_routes_and_urls() {
     ] {
         assert_eq!(get(&mut lambda, path).page(), page, "{path}");
     }
-    let home: serde_json::Value = serde_json::from_str(&get(&mut lambda, "/").page()).unwrap();
     let expected = json!({
         "client": "203.0.113.9", "secure": true,
         "user": "https://shop.example/users/Ada%20&%20Bob",
         "asset": "https://shop.example/build/app.css",
     });
-    assert_eq!(home, expected);
+    assert_eq!(home(&mut lambda), expected);
     let old = get(&mut lambda, "/old").json();
     assert_eq!(old["statusCode"], 302);
     assert_eq!(old["headers"]["Location"], "https://shop.example/users/new");
-    let call = lambda.invoke(request(
-        "shop.example",
-        "POST",
-        "/form",
-        Some("a=b+c&d=%26"),
-    ));
-    assert_eq!(call.page(), r#"{"a":"b c","d":"&"}"#);
+    assert_eq!(sent_form(&mut lambda), r#"{"a":"b c","d":"&"}"#);
     assert_eq!(get(&mut lambda, "/none").json()["statusCode"], 404);
 
     // compiled templates are in /tmp, and nothing is in the code
@@ -186,7 +182,7 @@ fn laravels_session_in_a_cookie_needs_no_disk() {
     let mut lambda = laravel().start();
     let mut cookies = Vec::new();
     for visit in 1..=3 {
-        let mut event: serde_json::Value =
+        let mut event: Value =
             serde_json::from_str(&request("shop.example", "GET", "/count", None)).unwrap();
         event["cookies"] = json!(cookies);
         let call = lambda.invoke(event.to_string());

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::lambda::{Call, Function, Lambda};
+use crate::lambda::{Call, Function, Lambda, chmod, forbid_writing};
 
 /// The error of a failed invocation: Lambda's type, and the body.
 pub fn error(call: &Call) -> (String, Value) {
@@ -475,13 +475,8 @@ fn a_script_that_empties_the_temporary_folder_costs_no_later_event() {
 fn a_full_temporary_folder_is_an_error_that_says_so() {
     let mut lambda = Function::new("<?php echo 'up';").start();
     assert_eq!(lambda.get("/"), "up");
-    let run = fs::read_dir(lambda.function.temp_dir())
-        .unwrap()
-        .next()
-        .unwrap()
-        .unwrap()
-        .path();
-    crate::lambda::forbid_writing(&run);
+    let run = lambda.run_folder();
+    forbid_writing(&run);
     let call = lambda.invoke("1");
     assert_eq!(call.error_type(), "Runtime.EventRunnerUnavailable");
     assert!(
@@ -490,7 +485,7 @@ fn a_full_temporary_folder_is_an_error_that_says_so() {
         call.text()
     );
     assert_eq!(lambda.get("/"), "up");
-    fs::set_permissions(&run, std::os::unix::fs::PermissionsExt::from_mode(0o700)).unwrap();
+    chmod(&run, 0o700);
     assert_eq!(answer(&mut lambda, "1"), "up");
 }
 

@@ -136,11 +136,7 @@ fn events_are_answered_buffered_in_streaming_mode() {
     for (event, expected) in [("1", "12"), ("2", "[2]")] {
         let call = lambda.invoke(event);
         assert_eq!(call.text(), expected);
-        assert!(
-            !call
-                .headers
-                .contains_key("lambda-runtime-function-response-mode")
-        );
+        assert!(!call.is_stream());
     }
 }
 

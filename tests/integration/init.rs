@@ -1,31 +1,9 @@
 //! The start: what makes it fail, in which words, and what does not.
 
-use crate::lambda::{Call, Function, bootstrap, forbid_writing, get};
-
-/// Starts a function that must fail, and returns its only report.
-fn failure(function: Function) -> Call {
-    let mut lambda = function.start();
-    let call = lambda.call();
-    assert_eq!(call.path, "/2018-06-01/runtime/init/error", "{}", call.log);
-    let error_type = call.json()["errorType"].as_str().unwrap().to_owned();
-    assert_eq!(
-        call.headers["lambda-runtime-function-error-type"],
-        error_type.as_str()
-    );
-    assert_eq!(call.json()["stackTrace"], serde_json::json!([]));
-    assert_eq!(lambda.wait().code(), Some(1));
-    assert!(lambda.calls_left().is_empty(), "it ends at once");
-    assert_eq!(
-        lambda.log().matches(&error_type).count(),
-        1,
-        "logged once: {}",
-        lambda.log()
-    );
-    call
-}
+use crate::lambda::{Function, bootstrap, forbid_writing, get};
 
 fn message(function: Function, error_type: &str) -> String {
-    let call = failure(function);
+    let call = function.start().init_error();
     assert_eq!(call.error_type(), error_type);
     call.error_message()
 }
@@ -376,13 +354,7 @@ fn there_are_as_many_workers_and_polls_as_lambda_sends_at_once() {
 fn no_file_holds_a_process_id() {
     let mut lambda = Function::new("<?php echo 'up';").start();
     lambda.get("/");
-    let folder = std::fs::read_dir(lambda.function.temp_dir())
-        .unwrap()
-        .next()
-        .unwrap()
-        .unwrap()
-        .path();
-    let mut names: Vec<_> = std::fs::read_dir(folder)
+    let mut names: Vec<_> = std::fs::read_dir(lambda.run_folder())
         .unwrap()
         .map(|entry| entry.unwrap().file_name().into_string().unwrap())
         .collect();

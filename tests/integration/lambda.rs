@@ -15,6 +15,8 @@ use axum::extract::{ConnectInfo, DefaultBodyLimit, State};
 use axum::http::{HeaderMap, Method, StatusCode, Uri};
 use axum::response::{IntoResponse as _, Response};
 
+use crate::process::{self, Process};
+
 /// No test waits longer than this for anything: it fails then, with the log.
 pub const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -67,7 +69,13 @@ impl Call {
             .to_owned()
     }
 
-    /// The type of an `/error`, the same in header and body.
+    /// Whether it is an answer that comes in pieces.
+    pub fn is_stream(&self) -> bool {
+        self.headers
+            .contains_key("lambda-runtime-function-response-mode")
+    }
+
+    /// The type of an `/error` or `/init/error`, the same in header and body.
     pub fn error_type(&self) -> String {
         assert!(
             self.path.ends_with("/error"),
@@ -119,6 +127,14 @@ impl Function {
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         fs::write(path, content).unwrap();
         self
+    }
+
+    /// A file of this length that takes no room.
+    pub fn sparse_file(self, name: &str, len: u64) -> Function {
+        let function = self.file(name, "");
+        let file = fs::File::create(function.task_root().join(name)).unwrap();
+        file.set_len(len).unwrap();
+        function
     }
 
     /// With everything that is in a folder of this repository.
@@ -207,7 +223,11 @@ impl Lambda {
             extension_calls: extension_calls.clone(),
             log: log.clone(),
         };
-        std::thread::spawn(move || serve(listener, server));
+        let router = axum::Router::new()
+            .fallback(answer)
+            .layer(DefaultBodyLimit::max(64 << 20))
+            .with_state(Arc::new(server));
+        serve(listener, router);
         std::thread::spawn(move || queue.into_iter().all(|event| forward.send(event).is_ok()));
 
         let stderr = match function.has_log {
@@ -250,6 +270,12 @@ impl Lambda {
 
     pub fn log(&self) -> String {
         read_log(&self.function.folder.path().join("log"))
+    }
+
+    /// The bootstrap's run folder.
+    pub fn run_folder(&self) -> PathBuf {
+        let mut entries = fs::read_dir(self.function.temp_dir()).unwrap();
+        entries.next().expect("a run folder").unwrap().path()
     }
 
     /// Waits until the log has this text.
@@ -308,6 +334,19 @@ impl Lambda {
         })
     }
 
+    /// Waits for the one report that the start has failed, and for the end that comes with it.
+    pub fn init_error(&mut self) -> Call {
+        let call = self.call();
+        assert_eq!(call.path, "/2018-06-01/runtime/init/error", "{}", call.log);
+        assert_eq!(call.json()["stackTrace"], serde_json::json!([]));
+        assert_eq!(self.wait().code(), Some(1));
+        assert!(self.calls_left().is_empty(), "it ends at once");
+        let log = self.log();
+        let count = log.matches(&call.error_type()).count();
+        assert_eq!(count, 1, "logged once: {log}");
+        call
+    }
+
     /// Waits for the next POST.
     pub fn post(&mut self) -> Call {
         loop {
@@ -349,29 +388,17 @@ impl Lambda {
 
     /// Waits until the bootstrap has ended.
     pub fn wait(&mut self) -> ExitStatus {
-        wait(&mut self.child, PATIENCE)
+        process::wait(&mut self.child, PATIENCE)
             .unwrap_or_else(|| panic!("it goes on; the log:\n{}", self.log()))
     }
 
     pub fn signal(&self, signal: rustix::process::Signal) {
-        rustix::process::kill_process(rustix::process::Pid::from_child(&self.child), signal)
-            .unwrap();
+        process::kill(self.pid(), signal).unwrap();
     }
 
     /// The processes below the bootstrap: php-fpm's master and its workers.
     pub fn processes(&self) -> Vec<Process> {
-        let mut found: Vec<Process> = Vec::new();
-        let mut parents = vec![self.pid()];
-        while let Some(parent) = parents.pop() {
-            for process in Process::all()
-                .into_iter()
-                .filter(|process| process.parent == parent)
-            {
-                parents.push(process.pid);
-                found.push(process);
-            }
-        }
-        found
+        Process::below(self.pid())
     }
 
     /// The process id of php-fpm's master.
@@ -387,68 +414,8 @@ impl Lambda {
 
 impl Drop for Lambda {
     fn drop(&mut self) {
-        // SIGTERM first: php-fpm shall not outlive a test
-        if self.child.try_wait().is_ok_and(|status| status.is_none()) {
-            self.signal(rustix::process::Signal::TERM);
-            if wait(&mut self.child, Duration::from_secs(5)).is_none() {
-                let _ = self.child.kill();
-                let _ = self.child.wait();
-            }
-        }
-    }
-}
-
-/// A process as /proc shows it.
-pub struct Process {
-    pub pid: u32,
-    pub parent: u32,
-    pub title: String,
-}
-
-impl Process {
-    fn all() -> Vec<Process> {
-        let entries = fs::read_dir("/proc").unwrap().flatten();
-        entries
-            .filter_map(|entry| Process::read(entry.file_name().to_str()?.parse().ok()?))
-            .collect()
-    }
-
-    fn read(pid: u32) -> Option<Process> {
-        let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-        let mut fields = stat.rsplit_once(')')?.1.split_whitespace();
-        if fields.next()? == "Z" {
-            return None;
-        }
-        let title = fs::read(format!("/proc/{pid}/cmdline")).ok()?;
-        let title = String::from_utf8_lossy(&title)
-            .replace('\0', " ")
-            .trim()
-            .to_owned();
-        Some(Process {
-            pid,
-            parent: fields.next()?.parse().ok()?,
-            title,
-        })
-    }
-
-    /// Waits until it has ended; false: it goes on.
-    pub fn ends_within(&self, patience: Duration) -> bool {
-        let Some(pid) = rustix::process::Pid::from_raw(self.pid as i32) else {
-            return true;
-        };
-        let Ok(pidfd) = rustix::process::pidfd_open(pid, rustix::process::PidfdFlags::empty())
-        else {
-            return true;
-        };
-        let mut poll = [rustix::event::PollFd::new(
-            &pidfd,
-            rustix::event::PollFlags::IN,
-        )];
-        let patience = rustix::event::Timespec {
-            tv_sec: patience.as_secs() as i64,
-            tv_nsec: patience.subsec_nanos().into(),
-        };
-        rustix::event::poll(&mut poll, Some(&patience)).unwrap() > 0
+        // php-fpm shall not outlive a test
+        process::end(&mut self.child, Duration::from_secs(5));
     }
 }
 
@@ -494,44 +461,56 @@ pub fn request(
     event.to_string()
 }
 
+/// The prelude of a streamed answer, and what comes behind it.
+pub fn split_stream(bytes: &[u8]) -> (serde_json::Value, Vec<u8>) {
+    const NULS: [u8; 8] = [0; 8];
+    let end = bytes
+        .windows(NULS.len())
+        .position(|window| window == NULS)
+        .expect("eight NULs");
+    let prelude = serde_json::from_slice(&bytes[..end]).expect("JSON before them");
+    (prelude, bytes[end + NULS.len()..].to_vec())
+}
+
 /// The program under test, where a user who is not its owner can run it.
 pub fn bootstrap() -> &'static Path {
     Path::new(env!("CARGO_BIN_EXE_bootstrap"))
 }
 
-pub fn wait(child: &mut Child, patience: Duration) -> Option<ExitStatus> {
-    let process = Process {
-        pid: child.id(),
-        parent: 0,
-        title: String::new(),
-    };
-    process.ends_within(patience).then(|| child.wait().unwrap())
+/// Fails, with the line that installs it, where a file of one of Debian's packages is missing.
+pub fn needs(file: &str, package: &str) {
+    assert!(
+        Path::new(file).is_file(),
+        "there is no {file}: apt-get install {package}"
+    );
+}
+
+pub fn chmod(path: impl AsRef<Path>, mode: u32) {
+    fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
 }
 
 /// Makes a folder that nobody can write to.
 pub fn forbid_writing(folder: &Path) {
-    fs::set_permissions(folder, fs::Permissions::from_mode(0o500)).unwrap();
+    chmod(folder, 0o500);
 }
 
 fn read_log(path: &Path) -> String {
     String::from_utf8_lossy(&fs::read(path).unwrap_or_default()).into_owned()
 }
 
-fn serve(listener: TcpListener, server: Server) {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .unwrap();
-    runtime.block_on(async {
-        listener.set_nonblocking(true).unwrap();
-        let listener = tokio::net::TcpListener::from_std(listener).unwrap();
-        let router = axum::Router::new()
-            .fallback(answer)
-            .layer(DefaultBodyLimit::max(64 << 20))
-            .with_state(Arc::new(server))
-            .into_make_service_with_connect_info::<SocketAddr>();
-        // ends with the test process
-        let _ = axum::serve(listener, router).await;
+/// Serves on a thread of its own, which ends with the test process.
+pub fn serve(listener: TcpListener, router: axum::Router) {
+    std::thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .unwrap();
+        runtime.block_on(async {
+            listener.set_nonblocking(true).unwrap();
+            let listener = tokio::net::TcpListener::from_std(listener).unwrap();
+            let router = router.into_make_service_with_connect_info::<SocketAddr>();
+            let _ = axum::serve(listener, router).await;
+        });
     });
 }
 
@@ -594,12 +573,4 @@ async fn answer(
         headers.insert(name, value.parse().unwrap());
     }
     (event.status, headers, event.body).into_response()
-}
-
-/// What all processes of this machine, or container, are called.
-pub fn all_titles() -> Vec<String> {
-    Process::all()
-        .into_iter()
-        .map(|process| process.title)
-        .collect()
 }

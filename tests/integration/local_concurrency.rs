@@ -1,5 +1,4 @@
 //! The local Lambda as Managed Instances have it: several invocations at once in one runtime.
-#![allow(clippy::unwrap_used, reason = "in a test an unwrap is an assertion")]
 
 use std::time::Duration;
 

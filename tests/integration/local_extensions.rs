@@ -1,9 +1,9 @@
 //! The local Lambda's Extensions API: what a runtime's own extension needs, and what it gains.
-#![allow(clippy::unwrap_used, reason = "in a test an unwrap is an assertion")]
 
 use std::time::Duration;
 
-use crate::local::{Local, is_running, last_number};
+use crate::local::{Local, last_number};
+use crate::process::is_running;
 
 /// `register(name, events)` gives status, identifier and body; `wait(identifier)` is a call of /event/next, in a thread.
 const EXTENSION: &str = r#"
@@ -37,7 +37,8 @@ def echo():
 "#;
 
 impl Local {
-    async fn extended(script: &str) -> Self {
+    /// Of a bootstrap with an extension inside.
+    pub async fn extended(script: &str) -> Self {
         Self::start(&format!("{EXTENSION}{script}")).await
     }
 }
@@ -152,14 +153,14 @@ echo()
 "#,
     )
     .await;
-    let bootstrap = i32::try_from(local.invoke_json("{}").await.as_i64().unwrap()).unwrap();
+    let bootstrap = local.invoke_json("{}").await.as_u64().unwrap();
     let lines = local.stop_with_log().await;
     assert!(lines.iter().any(|line| line == "term"), "{lines:#?}");
     let child = lines
         .iter()
         .find(|line| line.starts_with("child "))
         .unwrap();
-    assert!(!is_running(bootstrap) && !is_running(last_number(child)));
+    assert!(!is_running(bootstrap.try_into().unwrap()) && !is_running(last_number(child)));
 }
 
 #[tokio::test]

@@ -1,12 +1,12 @@
 //! The local Lambda with SnapStart: init, snapshot, restore, invocations.
-#![allow(clippy::unwrap_used, reason = "in a test an unwrap is an assertion")]
 
 use std::time::Duration;
 
 use php_fpm_lambda::local::{function::Function, initialization::Initialization};
 use serde_json::json;
 
-use crate::local::Local;
+use crate::local::{Local, last_number};
+use crate::process::is_running;
 
 impl Local {
     async fn snapstart(script: &str) -> Self {
@@ -121,7 +121,7 @@ time.sleep(1000)
             report.ends_with("\tStatus: error\tError Type: Runtime.AfterRestoreError"),
             "{report}"
         );
-        assert!(!crate::local::is_running(crate::local::last_number(&pid)));
+        assert!(!is_running(last_number(&pid)));
     }
     assert!(
         local

@@ -1,26 +1,17 @@
 //! Streamed answers through the local Lambda: each chunk when it comes, and never a part as if it were the whole.
-#![allow(clippy::unwrap_used, reason = "in a test an unwrap is an assertion")]
 
-use std::{
-    fs::{self, File},
-    io::{BufRead, BufReader},
-    path::Path,
-    process::{Child, Command, Stdio},
-    time::Duration,
-};
+use std::fs::File;
+use std::path::Path;
+use std::time::Duration;
 
 use php_fpm_lambda::local::function::Function;
 use reqwest::{Client, Response, StatusCode};
 use rustix::fs::{CWD, FileType, Mode, mknodat};
 use serde_json::json;
-use tempfile::TempDir;
-use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
-    net::TcpStream,
-    sync::mpsc,
-};
 
-use crate::local::{Local, folder_with};
+use crate::local::{Local, folder_with, last_number};
+use crate::process::kilobytes;
+use crate::program::{FREE_PORT, Program, lambda_local};
 
 /// A bootstrap that streams: `begin(id)` opens an answer, with what the test asks for in the URL's query.
 const STREAMS: &str = r#"
@@ -56,7 +47,7 @@ def invocation():
 
 impl Local {
     /// A local Lambda of a bootstrap that streams.
-    pub(crate) async fn streaming(script: &str) -> Self {
+    pub async fn streaming(script: &str) -> Self {
         Self::streaming_with(script, |_| {}).await
     }
 
@@ -68,7 +59,7 @@ impl Local {
         .await
     }
 
-    pub(crate) async fn go(&self) {
+    pub async fn go(&self) {
         go(self.folder.path()).await;
     }
 }
@@ -248,14 +239,8 @@ while True:
 "#,
     )
     .await;
-    let mut stream = TcpStream::connect(local.address).await.unwrap();
-    stream
-        .write_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
-        .await
-        .unwrap();
-    let mut answer = String::new();
     // It ends, although nobody asked for that, and without the last chunk.
-    stream.read_to_string(&mut answer).await.unwrap();
+    let answer = local.raw("GET / HTTP/1.1\r\nHost: a\r\n\r\n").await;
     assert!(answer.starts_with("HTTP/1.1 201 Created\r\n"), "{answer}");
     assert!(answer.ends_with("\r\n\r\n4\r\npart\r\n"), "{answer}");
     local.stop().await;
@@ -379,74 +364,18 @@ while True:
     print("status", stream.end(), flush=True)
 "#;
 
-/// The program itself, whose memory is its own.
-struct Program {
-    child: Child,
-    lines: mpsc::UnboundedReceiver<String>,
-    folder: TempDir,
-}
-
-impl Program {
-    fn start(script: &str) -> Self {
-        let folder = folder_with(&format!("{STREAMS}{script}"));
-        make_fifo(folder.path());
-        let mut child = Command::new(env!("CARGO_BIN_EXE_lambda-local"))
-            .args(["--listen", "127.0.0.1:0", folder.path().to_str().unwrap()])
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let output = BufReader::new(child.stdout.take().unwrap());
-        let (sender, lines) = mpsc::unbounded_channel();
-        // Ends with the program's output.
-        std::thread::spawn(move || {
-            output
-                .lines()
-                .map_while(Result::ok)
-                .try_for_each(|line| sender.send(line))
-        });
-        Self {
-            child,
-            lines,
-            folder,
-        }
-    }
-
-    /// Waits for a line that begins with `words`.
-    async fn line(&mut self, words: &str) -> String {
-        loop {
-            let line = self.lines.recv().await.unwrap();
-            if line.starts_with(words) {
-                return line;
-            }
-        }
-    }
-
-    /// The most memory that it had so far, in bytes.
-    fn most_memory(&self) -> u64 {
-        let status = fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
-        let line = status.lines().find(|line| line.starts_with("VmHWM:"));
-        let kilobytes = line.unwrap().split_whitespace().nth(1).unwrap();
-        kilobytes.parse::<u64>().unwrap() * 1024
-    }
-}
-
-impl Drop for Program {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
 #[tokio::test]
 async fn a_reader_that_pauses_stops_the_function_and_200_megabytes_leave_no_trace() {
-    let mut program = Program::start(MEGABYTES);
-    let listening = program.line("Listening on ").await;
-    let url = listening.split(' ').nth(2).unwrap();
+    // In a process of its own, so that its memory is not the test's.
+    let folder = folder_with(&format!("{STREAMS}{MEGABYTES}"));
+    make_fifo(folder.path());
+    let mut program = Program::start(lambda_local().args(FREE_PORT).arg(folder.path())).unwrap();
+    let url = program.url();
     let client = Client::builder().no_proxy().build().unwrap();
     let mut response = client.get(url).send().await.unwrap();
-    go(program.folder.path()).await;
+    go(folder.path()).await;
     // The response is not read meanwhile: what was sent is in the buffers of the two connections.
-    let sent = number(&program.line("sent ").await);
+    let sent: u64 = last_number(&program.line("sent "));
     assert!(sent < 50_000_000, "{sent} bytes went into buffers");
     let mut size = 0;
     while let Some(chunk) = response.chunk().await.unwrap() {
@@ -454,9 +383,9 @@ async fn a_reader_that_pauses_stops_the_function_and_200_megabytes_leave_no_trac
     }
     let prelude = r#"{"statusCode":201,"headers":{"X-A":"b"},"cookies":["a=1"]}"#.len() + 8;
     assert_eq!(size, 200 * 1_048_576 - prelude);
-    assert_eq!(program.line("status ").await, "status 202");
-    let most = program.most_memory();
-    assert!(most < 64 << 20, "{most} bytes of memory");
+    assert_eq!(program.line("status "), "status 202");
+    let most = kilobytes(program.pid(), "VmHWM");
+    assert!(most < 64 << 10, "{most} kB of memory");
 }
 
 #[tokio::test]
@@ -520,8 +449,4 @@ while True:
     assert_eq!(rest(none).await, (Vec::new(), true));
     assert_eq!(local.line("status ").await, "status 202");
     local.stop().await;
-}
-
-fn number(line: &str) -> u64 {
-    line.rsplit(' ').next().unwrap().parse().unwrap()
 }

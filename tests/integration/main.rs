@@ -1,8 +1,14 @@
 //! Everything that needs real parts: php-fpm, the bootstrap as a process, a Runtime API that can misbehave, AWS's emulator.
 //!
-//! [`lambda`] holds what the tests share; each other module is one promise of the runtime.
+//! The first modules are what the tests share; each other module is one promise of the runtime, or of `lambda-local`.
 
 #![allow(clippy::unwrap_used, reason = "in a test an unwrap is an assertion")]
+
+mod browser;
+mod lambda;
+mod local;
+mod process;
+mod program;
 
 mod application;
 mod architecture;
@@ -18,11 +24,17 @@ mod functions_handlers;
 mod functions_of_bref;
 mod functions_sources;
 mod init;
-mod lambda;
-mod local;
+mod local_cli;
 mod local_concurrency;
 mod local_console;
+mod local_console_page;
+mod local_console_records;
 mod local_extensions;
+mod local_failures;
+mod local_http;
+mod local_invocations;
+mod local_output;
+mod local_program;
 mod local_snapstart;
 mod local_streaming;
 mod logs;
@@ -35,8 +47,11 @@ mod runtime_api;
 mod secrets;
 mod shutdown;
 mod sites;
+mod sites_files;
+mod sites_traps;
 mod slots;
 mod snap_start;
 mod soak;
 mod streaming;
+mod streaming_symfony;
 mod wiki;

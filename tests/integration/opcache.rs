@@ -5,7 +5,10 @@ use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
-use crate::lambda::{Function, Lambda, PATIENCE, get};
+use rustix::process::Signal;
+
+use crate::lambda::{Function, Lambda, PATIENCE, chmod, get};
+use crate::process::kill;
 
 const OLD: &str = "<?php echo 'as primed'; require __DIR__ . '/src/more.php';";
 const NEW: &str = "<?php echo 'as stored'; require __DIR__ . '/src/more.php';";
@@ -98,7 +101,7 @@ impl Primed {
         let mode = if is_forbidden { 0o555 } else { 0o755 };
         for (path, ..) in self.tree() {
             if path.is_dir() {
-                fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+                chmod(path, mode);
             }
         }
     }
@@ -131,8 +134,7 @@ fn a_worker_and_a_master_that_come_later_have_it_too() {
         let killed = processes
             .find(|process| (process.pid == master) == is_master)
             .unwrap();
-        let process = rustix::process::Pid::from_raw(killed.pid as i32).unwrap();
-        rustix::process::kill_process(process, rustix::process::Signal::KILL).unwrap();
+        kill(killed.pid, Signal::KILL).unwrap();
         assert!(killed.ends_within(PATIENCE));
         assert_eq!(lambda.get("/"), "as primed, more");
     }
@@ -188,9 +190,10 @@ fn changed_code_is_never_hidden_by_old_opcache_files() {
         let call = lambda.invoke(get("/"));
         assert_eq!(call.page(), page);
         assert_eq!(call.log.lines().count(), 1, "{}", call.log);
-        let entries = fs::read_dir(lambda.function.temp_dir()).unwrap();
-        let run_dir = entries.map(|entry| entry.unwrap().path()).next().unwrap();
-        assert!(!run_dir.join("opcache").is_dir(), "PHP writes no files");
+        assert!(
+            !lambda.run_folder().join("opcache").is_dir(),
+            "PHP writes no files"
+        );
         for part in ["\tWARN\t", words, "Run prime-opcache again."] {
             assert!(call.log.contains(part), "{part}: {}", call.log);
         }

@@ -1,16 +1,13 @@
 //! Workers and masters that die, at every moment, and what the next invocation gets.
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::Signal;
 
 use crate::lambda::{Function, Lambda, PATIENCE, get};
+use crate::process::kill;
 
 /// `?signal=…` kills the script's own process.
 const SCRIPT: &str = "<?php echo 'part '; flush(); \
     if (isset($_GET['signal'])) { file_put_contents('php://stderr', 'half a line'); error_log('last words'); exec('kill -' . $_GET['signal'] . ' ' . getmypid()); sleep(60); } echo getmypid();";
-
-fn kill(pid: u32, signal: Signal) {
-    kill_process(Pid::from_raw(pid as i32).unwrap(), signal).unwrap();
-}
 
 fn is_up(lambda: &mut Lambda) {
     let page = lambda.get("/");
@@ -87,7 +84,7 @@ fn a_worker_that_dies_while_idle_costs_nobody_an_answer() {
         .into_iter()
         .find(|process| process.pid.to_string() == first)
         .expect("the worker");
-    kill(worker.pid, Signal::KILL);
+    kill(worker.pid, Signal::KILL).unwrap();
     assert!(worker.ends_within(PATIENCE));
     let second = lambda.get("/");
     assert_ne!(second, first);
@@ -120,7 +117,7 @@ fn a_master_that_dies_while_idle_costs_nobody_an_answer() {
         assert_eq!(lambda.get("/"), "up");
         let old = lambda.processes();
         let master = lambda.master();
-        kill(master, Signal::KILL);
+        kill(master, Signal::KILL).unwrap();
         let killed = old.iter().find(|process| process.pid == master).unwrap();
         assert!(killed.ends_within(PATIENCE));
         assert_eq!(lambda.get("/"), "up");
@@ -170,7 +167,7 @@ fn a_master_that_ends_gracefully_is_started_again() {
             .env("AWS_LAMBDA_MAX_CONCURRENCY", "3")
             .start();
         (0..3).for_each(|_| _ = lambda.get("/"));
-        kill(lambda.master(), signal);
+        kill(lambda.master(), signal).unwrap();
         // each is answered, some with the error of a worker that was taken along
         for _ in 0..12 {
             let call = lambda.invoke(get("/"));
@@ -202,7 +199,7 @@ fn a_script_that_empties_the_temporary_folder_costs_no_later_answer() {
     let call = lambda.invoke(get("/?crash=1"));
     assert_eq!(call.error_type(), "Runtime.WorkerCrashed");
     assert_eq!(lambda.get("/"), "up");
-    kill(lambda.master(), Signal::KILL);
+    kill(lambda.master(), Signal::KILL).unwrap();
     lambda.invoke(get("/"));
     assert_eq!(lambda.get("/"), "up");
 }

@@ -12,8 +12,9 @@ use axum::response::{IntoResponse as _, Response};
 use rustix::process::Signal;
 use serde_json::json;
 
-use crate::console::{Local, cli};
-use crate::lambda::{Call, Function, Lambda, PATIENCE, get};
+use crate::lambda::{Call, Function, Lambda, PATIENCE, get, serve};
+use crate::local_cli::{LambdaLocal, cli};
+use crate::process::kill;
 
 const TOKEN: &str = "token-of-the-session";
 
@@ -100,19 +101,8 @@ impl Server {
     fn serve(self, listener: TcpListener) -> Extension {
         let port = listener.local_addr().unwrap().port();
         let server = Arc::new(self);
-        let state = server.clone();
-        std::thread::spawn(move || {
-            let runtime = tokio::runtime::Builder::new_current_thread()
-                .enable_all()
-                .build()
-                .unwrap();
-            runtime.block_on(async {
-                listener.set_nonblocking(true).unwrap();
-                let listener = tokio::net::TcpListener::from_std(listener).unwrap();
-                let router = axum::Router::new().fallback(handle).with_state(state);
-                let _ = axum::serve(listener, router).await;
-            });
-        });
+        let router = axum::Router::new().fallback(handle);
+        serve(listener, router.with_state(server.clone()));
         Extension { port, server }
     }
 }
@@ -168,13 +158,8 @@ fn shown(lambda: &mut Lambda, name: &str) -> serde_json::Value {
 
 fn init_error(function: Function) -> (Call, Lambda) {
     let mut lambda = function.start();
-    let call = lambda.call();
-    assert_eq!(call.path, "/2018-06-01/runtime/init/error", "{}", call.log);
+    let call = lambda.init_error();
     assert_eq!(call.error_type(), "Runtime.SecretsUnavailable");
-    assert_eq!(lambda.wait().code(), Some(1));
-    assert!(lambda.calls_left().is_empty());
-    let lines = lambda.log().matches("Runtime.SecretsUnavailable").count();
-    assert_eq!(lines, 1, "{}", lambda.log());
     (call, lambda)
 }
 
@@ -228,8 +213,7 @@ fn a_php_fpm_that_is_started_again_and_the_warm_up_have_them_too() {
     assert_eq!(shown(&mut lambda, "DB_PASSWORD")[0], VALUE);
     let warm = std::fs::read_to_string(lambda.function.temp_dir().join("warm"));
     assert_eq!(warm.unwrap(), VALUE);
-    let master = rustix::process::Pid::from_raw(lambda.master() as i32).unwrap();
-    rustix::process::kill_process(master, Signal::KILL).unwrap();
+    kill(lambda.master(), Signal::KILL).unwrap();
     let call = lambda.invoke(get("/?name=DB_PASSWORD"));
     let call = match call.path.ends_with("/error") {
         true => lambda.invoke(get("/?name=DB_PASSWORD")),
@@ -389,10 +373,10 @@ fn under_lambda_local_the_first_invocation_has_its_values() {
         .into_iter()
         .flat_map(|variable| ["--env", variable])
         .collect();
-    let mut local = Local::start(&options);
+    let mut local = LambdaLocal::start(&options);
     let address = local.address.clone();
     let command = std::thread::spawn(move || cli(&address, &["child", "A"]));
-    local.wait_for_line("START RequestId: ");
+    local.program.line("START RequestId: ");
     extension.server.is_ready.store(true, Ordering::SeqCst);
     assert_eq!(
         command.join().unwrap(),
@@ -557,14 +541,12 @@ fn an_answer_that_breaks_off_is_none() {
     let mut lambda = function(port).env("A", "ssm:/app/password").start();
     let (connection, _) = listener.accept().unwrap();
     drop((connection, listener));
-    let call = lambda.call();
-    assert!(call.path.ends_with("/init/error"));
+    let call = lambda.init_error();
     assert!(
         call.error_message().contains("broke its answer off"),
         "{}",
         call.text()
     );
-    lambda.wait();
 }
 
 #[test]

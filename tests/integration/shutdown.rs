@@ -4,14 +4,21 @@ use std::time::Duration;
 
 use rustix::process::Signal;
 
-use crate::lambda::{Function, Process, get};
+use crate::lambda::{Function, Lambda, chmod, get};
+use crate::process::{Process, all_titles};
 
 /// php-fpm and its worker, once a request was answered.
-fn processes(lambda: &mut crate::lambda::Lambda) -> Vec<Process> {
+fn processes(lambda: &mut Lambda) -> Vec<Process> {
     lambda.invoke(get("/"));
     let processes = lambda.processes();
     assert!(processes.len() >= 2, "a master and a worker");
     processes
+}
+
+fn assert_ended(processes: &[Process], patience: Duration) {
+    for process in processes {
+        assert!(process.ends_within(patience), "{} lives on", process.title);
+    }
 }
 
 #[test]
@@ -21,13 +28,7 @@ fn killed_by_any_signal_it_leaves_nothing_within_a_second() {
         let processes = processes(&mut lambda);
         lambda.signal(signal);
         lambda.wait();
-        for process in processes {
-            assert!(
-                process.ends_within(Duration::from_secs(1)),
-                "{signal:?}: {} lives on",
-                process.title
-            );
-        }
+        assert_ended(&processes, Duration::from_secs(1));
     }
 }
 
@@ -40,13 +41,7 @@ fn killed_in_mid_request_it_leaves_nothing() {
     let event = lambda.event(get(&format!("/?loop={}", lambda.pid())));
     lambda.send_event(event);
     lambda.wait();
-    for process in processes {
-        assert!(
-            process.ends_within(Duration::from_secs(2)),
-            "{} lives on",
-            process.title
-        );
-    }
+    assert_ended(&processes, Duration::from_secs(2));
 }
 
 #[test]
@@ -57,11 +52,7 @@ fn sigterm_while_idle_ends_with_success() {
     while !lambda.call().path.ends_with("/next") {}
     lambda.signal(Signal::TERM);
     assert_eq!(lambda.wait().code(), Some(0));
-    assert!(
-        processes
-            .iter()
-            .all(|process| process.ends_within(Duration::ZERO))
-    );
+    assert_ended(&processes, Duration::ZERO);
     assert_eq!(
         std::fs::read_dir(lambda.function.temp_dir())
             .unwrap()
@@ -91,11 +82,7 @@ fn sigterm_in_mid_request_lets_a_short_one_end() {
     lambda.send_event(event);
     assert_eq!(lambda.post().page(), "whole");
     assert_eq!(lambda.wait().code(), Some(0));
-    assert!(
-        processes
-            .iter()
-            .all(|process| process.ends_within(Duration::ZERO))
-    );
+    assert_ended(&processes, Duration::ZERO);
 }
 
 #[test]
@@ -127,11 +114,7 @@ fn sigterm_in_mid_request_stops_a_long_one() {
     let event = lambda.event(get(&format!("/?term={}", lambda.pid())));
     lambda.send_event(event);
     assert_eq!(lambda.wait().code(), Some(0));
-    assert!(
-        processes
-            .iter()
-            .all(|process| process.ends_within(Duration::ZERO))
-    );
+    assert_ended(&processes, Duration::ZERO);
 }
 
 #[test]
@@ -141,16 +124,12 @@ fn sigterm_during_the_start_ends_with_success() {
         "#!/bin/sh\nkill -TERM $PPID\nexec sleep 60\n",
     );
     let program = lambda.task_root().join("slow-php-fpm");
-    std::fs::set_permissions(
-        &program,
-        std::os::unix::fs::PermissionsExt::from_mode(0o755),
-    )
-    .unwrap();
+    chmod(&program, 0o755);
     lambda = lambda.env("PHP_FPM", program.to_str().unwrap());
     let mut lambda = lambda.start();
     assert_eq!(lambda.wait().code(), Some(0));
     assert!(
-        !crate::lambda::all_titles()
+        !all_titles()
             .iter()
             .any(|title| title == &program.display().to_string())
     );
@@ -163,9 +142,7 @@ fn sigterm_while_lambda_does_not_take_the_error_of_the_start() {
         .env("AWS_LAMBDA_RUNTIME_API", &silent())
         .start();
     // the report is under way when it is in the log
-    while !lambda.log().contains("Runtime.NoSuchHandler") {
-        std::thread::yield_now();
-    }
+    lambda.wait_for_log("Runtime.NoSuchHandler");
     lambda.signal(Signal::TERM);
     assert_eq!(lambda.wait().code(), Some(1));
 }

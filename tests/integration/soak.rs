@@ -3,6 +3,7 @@
 use std::fs;
 
 use crate::lambda::{Function, Lambda, get};
+use crate::process::kilobytes;
 
 struct Usage {
     kilobytes: u64,
@@ -10,13 +11,8 @@ struct Usage {
 }
 
 fn usage(lambda: &Lambda) -> Usage {
-    let status = fs::read_to_string(format!("/proc/{}/status", lambda.pid())).unwrap();
-    let resident = status
-        .lines()
-        .find_map(|line| line.strip_prefix("VmRSS:"))
-        .unwrap();
     Usage {
-        kilobytes: resident.trim().trim_end_matches(" kB").parse().unwrap(),
+        kilobytes: kilobytes(lambda.pid(), "VmRSS"),
         descriptors: fs::read_dir(format!("/proc/{}/fd", lambda.pid()))
             .unwrap()
             .count(),

@@ -6,19 +6,18 @@ use std::net::{TcpListener, TcpStream};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use crate::lambda::{Function, Lambda, PATIENCE};
-
-const NULS: [u8; 8] = [0; 8];
+use crate::lambda::{Function, Lambda, PATIENCE, split_stream};
+use crate::process::kilobytes;
 
 /// A Runtime API that hands out one event after the other and each answer as it comes in.
-struct Wire {
-    lambda: Lambda,
+pub struct Wire {
+    pub lambda: Lambda,
     events: std::sync::mpsc::Sender<(String, Duration)>,
     posts: Receiver<Post>,
 }
 
 /// A POST, read as far as its headers.
-struct Post {
+pub struct Post {
     path: String,
     /// In lower case.
     headers: Vec<String>,
@@ -26,7 +25,7 @@ struct Post {
 }
 
 impl Wire {
-    fn start(function: Function) -> Wire {
+    pub fn start(function: Function) -> Wire {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap().to_string();
         let (events, queue) = channel::<(String, Duration)>();
@@ -51,7 +50,7 @@ impl Wire {
         }
     }
 
-    fn send(&self, event: String) -> Post {
+    pub fn send(&self, event: String) -> Post {
         self.send_with(event, Duration::from_secs(60))
     }
 
@@ -66,12 +65,12 @@ impl Wire {
     }
 
     /// The head and the body of the answer to an event.
-    fn answer(&self, event: String) -> (serde_json::Value, Vec<u8>) {
+    pub fn answer(&self, event: String) -> (serde_json::Value, Vec<u8>) {
         let post = self.send(event);
         post.assert_is_stream();
         let (bytes, trailers) = post.rest();
         assert_eq!(trailers, [""; 0]);
-        split(&bytes)
+        split_stream(&bytes)
     }
 }
 
@@ -146,7 +145,7 @@ fn value_of<'h>(headers: &'h [String], name: &str) -> Option<&'h str> {
 }
 
 impl Post {
-    fn assert_is_stream(&self) {
+    pub fn assert_is_stream(&self) {
         assert!(
             self.path.ends_with("/invocation/r/response"),
             "{}",
@@ -168,7 +167,7 @@ impl Post {
     }
 
     /// The next chunk as it stands on the wire; `None`: the last one.
-    fn chunk(&mut self) -> Option<Vec<u8>> {
+    pub fn chunk(&mut self) -> Option<Vec<u8>> {
         let mut line = String::new();
         self.connection.read_line(&mut line).unwrap();
         let length = usize::from_str_radix(line.trim_end(), 16)
@@ -181,6 +180,16 @@ impl Post {
         assert!(chunk.ends_with(b"\r\n"));
         chunk.truncate(length);
         Some(chunk)
+    }
+
+    /// Takes chunks until the body has grown by these bytes; what is left is not made yet.
+    pub fn expect_body(&mut self, expected: &str) {
+        let mut body = Vec::new();
+        while body.len() < expected.len() {
+            let chunk = self.chunk();
+            body.extend(chunk.unwrap_or_else(|| panic!("it ends after {}", text(&body))));
+        }
+        assert_eq!(text(&body), expected);
     }
 
     /// All chunks that are left, and the trailers; takes the answer.
@@ -212,14 +221,8 @@ impl Post {
     }
 }
 
-/// The prelude and what comes behind it.
-fn split(bytes: &[u8]) -> (serde_json::Value, Vec<u8>) {
-    let end = bytes
-        .windows(NULS.len())
-        .position(|window| window == NULS)
-        .expect("eight NULs");
-    let prelude = serde_json::from_slice(&bytes[..end]).expect("JSON before them");
-    (prelude, bytes[end + NULS.len()..].to_vec())
+pub fn text(bytes: &[u8]) -> std::borrow::Cow<'_, str> {
+    String::from_utf8_lossy(bytes)
 }
 
 fn event(method: &str, path: &str, domain: &str) -> String {
@@ -231,18 +234,18 @@ fn event(method: &str, path: &str, domain: &str) -> String {
     .to_string()
 }
 
-fn get(path: &str) -> String {
+pub fn get(path: &str) -> String {
     event("GET", path, "abc.lambda-url.eu-west-1.on.aws")
 }
 
 /// A script's way to wait for the test: `wait('name')` until the test calls [`go_on`].
 const WAIT: &str = "function wait($name) { while (!file_exists(getenv('TMPDIR') . \"/$name\")) { usleep(500); clearstatcache(); } } ";
 
-fn go_on(wire: &Wire, name: &str) {
+pub fn go_on(wire: &Wire, name: &str) {
     fs::write(wire.lambda.function.temp_dir().join(name), "").unwrap();
 }
 
-fn php(code: &str) -> Function {
+pub fn php(code: &str) -> Function {
     Function::new(&format!("<?php {WAIT}{code}"))
 }
 
@@ -254,7 +257,7 @@ fn each_piece_is_on_the_wire_before_php_prints_the_next() {
     ));
     let mut post = wire.send(get("/"));
     post.assert_is_stream();
-    let (prelude, body) = split(&post.chunk().unwrap());
+    let (prelude, body) = split_stream(&post.chunk().unwrap());
     assert_eq!(prelude["statusCode"], 200);
     assert_eq!(prelude["headers"]["X-A"], "b");
     assert_eq!(prelude["cookies"], serde_json::json!(["a=1", "b=2"]));
@@ -272,7 +275,7 @@ fn a_worker_that_dies_in_mid_stream_ends_it_with_trailers() {
         "if (isset($_GET['ok'])) exit('fine'); echo 'half'; wait('1'); exec('kill -SEGV ' . getmypid()); sleep(9);",
     ));
     let mut post = wire.send(get("/"));
-    assert_eq!(split(&post.chunk().unwrap()).1, b"half");
+    assert_eq!(split_stream(&post.chunk().unwrap()).1, b"half");
     go_on(&wire, "1");
     let (bytes, trailers) = post.rest();
     assert_eq!(bytes, b"", "no text of ours in the body");
@@ -289,7 +292,7 @@ fn a_time_out_in_mid_stream_ends_it_with_trailers() {
     ));
     let post = wire.send_with(get("/"), Duration::from_millis(600));
     let (bytes, trailers) = post.rest();
-    assert_eq!(split(&bytes).1, b"half");
+    assert_eq!(split_stream(&bytes).1, b"half");
     assert_failure(&trailers, "Function.Timeout", "deadline");
     assert!(wire.lambda.log().contains("last words"));
     assert_eq!(wire.answer(get("/?ok")).1, b"fine");
@@ -397,7 +400,7 @@ fn php_waits_for_what_lambda_has_not_taken_and_memory_stays_flat() {
          for ($i = 0; $i < 200; $i++) { ftruncate($printed, $i); echo str_repeat('x', 1 << 20); }",
     ));
     let mut post = wire.send(get("/"));
-    let mut taken = split(&post.chunk().unwrap()).1.len();
+    let mut taken = split_stream(&post.chunk().unwrap()).1.len();
     let printed = wire.lambda.function.temp_dir().join("printed");
     while let Some(chunk) = post.chunk() {
         taken += chunk.len();
@@ -409,14 +412,7 @@ fn php_waits_for_what_lambda_has_not_taken_and_memory_stays_flat() {
         );
     }
     assert_eq!(taken, 200 * MB);
-    let status = fs::read_to_string(format!("/proc/{}/status", wire.lambda.pid())).unwrap();
-    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-    let kib: usize = peak
-        .unwrap()
-        .trim()
-        .trim_end_matches(" kB")
-        .parse()
-        .unwrap();
+    let kib = kilobytes(wire.lambda.pid(), "VmHWM");
     assert!(kib < 24 * 1024, "{kib} KiB");
 }
 
@@ -495,14 +491,17 @@ fn a_stream_that_lambda_does_not_take_ends_at_lambdas_deadline() {
     assert!(!rest.ends_with(b"\r\n\r\n"), "no last chunk");
 }
 
+/// A site with a file that no buffer holds, and a small one.
+fn film() -> Function {
+    Function::new("")
+        .file("public/ok.txt", "fine")
+        .sparse_file("public/film.mp4", 100_000_000)
+        .env("_HANDLER", "public")
+}
+
 #[test]
 fn a_file_that_lambda_does_not_take_ends_at_the_deadline() {
-    let function = Function::new("")
-        .file("public/ok.txt", "fine")
-        .env("_HANDLER", "public");
-    let film = fs::File::create(function.task_root().join("public/film.mp4")).unwrap();
-    film.set_len(100_000_000).unwrap();
-    let wire = Wire::start(function);
+    let wire = Wire::start(film());
     let mut post = wire.send_with(get("/film.mp4"), Duration::from_millis(1000));
     post.chunk().unwrap();
     // and stays connected
@@ -516,12 +515,9 @@ fn a_file_that_lambda_does_not_take_ends_at_the_deadline() {
 
 #[test]
 fn a_file_that_becomes_shorter_in_mid_stream_ends_it_with_trailers() {
-    let function = Function::new("")
-        .file("public/ok.txt", "fine")
-        .env("_HANDLER", "public");
+    let function = film();
     let path = function.task_root().join("public/film.mp4");
-    let film = fs::File::create(path).unwrap();
-    film.set_len(100_000_000).unwrap();
+    let film = fs::File::options().write(true).open(path).unwrap();
     let wire = Wire::start(function);
     let mut post = wire.send(get("/film.mp4"));
     post.chunk().unwrap();
@@ -537,12 +533,7 @@ fn a_file_that_becomes_shorter_in_mid_stream_ends_it_with_trailers() {
 
 #[test]
 fn a_lambda_that_hangs_up_on_a_file_gets_the_next_event_served() {
-    let function = Function::new("")
-        .file("public/ok.txt", "fine")
-        .env("_HANDLER", "public");
-    let film = fs::File::create(function.task_root().join("public/film.mp4")).unwrap();
-    film.set_len(100_000_000).unwrap();
-    let wire = Wire::start(function);
+    let wire = Wire::start(film());
     let mut post = wire.send(get("/film.mp4"));
     post.chunk().unwrap();
     drop(post);
@@ -555,193 +546,9 @@ fn a_lambda_that_hangs_up_on_a_file_gets_the_next_event_served() {
 fn a_stream_that_is_given_up_at_the_end_of_the_process_is_never_taken_for_whole() {
     let wire = Wire::start(php("echo 'half'; while (true) usleep(1000);"));
     let mut post = wire.send(get("/"));
-    assert_eq!(split(&post.chunk().unwrap()).1, b"half");
+    assert_eq!(split_stream(&post.chunk().unwrap()).1, b"half");
     wire.lambda.signal(rustix::process::Signal::TERM);
     let mut rest = Vec::new();
     post.connection.read_to_end(&mut rest).unwrap_or_default();
     assert_eq!(String::from_utf8_lossy(&rest), "", "no last chunk");
-}
-
-impl Post {
-    /// Takes chunks until the body has grown by these bytes; what is left is not made yet.
-    fn expect_body(&mut self, expected: &str) {
-        let mut body = Vec::new();
-        while body.len() < expected.len() {
-            let chunk = self.chunk();
-            body.extend(chunk.unwrap_or_else(|| panic!("it ends after {}", text(&body))));
-        }
-        assert_eq!(text(&body), expected);
-    }
-}
-
-fn text(bytes: &[u8]) -> std::borrow::Cow<'_, str> {
-    String::from_utf8_lossy(bytes)
-}
-
-/// Symfony's HttpFoundation as Debian has it; Laravel's answers are made of the same classes.
-const SYMFONY: &str = "/usr/share/php/Symfony/Component/HttpFoundation/autoload.php";
-
-fn symfony(response: &str) -> Function {
-    assert!(
-        std::path::Path::new(SYMFONY).exists(),
-        "{SYMFONY} is missing: apt-get install php-symfony-http-foundation"
-    );
-    php(&format!(
-        "require '{SYMFONY}'; \
-         use Symfony\\Component\\HttpFoundation\\{{BinaryFileResponse, Request, StreamedJsonResponse, StreamedResponse}}; \
-         $response = {response}; \
-         $response->prepare(Request::createFromGlobals())->send();"
-    ))
-}
-
-#[test]
-fn a_streamed_response_of_symfony_arrives_piece_by_piece() {
-    let wire = Wire::start(symfony(
-        "new StreamedResponse(function () { \
-             foreach (['one', 'two', 'three'] as $piece) { wait($piece); echo $piece; flush(); } \
-         }, 201, ['X-Accel-Buffering' => 'no'])",
-    ));
-    // PHP sends its headers with the first piece
-    go_on(&wire, "one");
-    let mut post = wire.send(get("/"));
-    post.assert_is_stream();
-    let (prelude, body) = split(&post.chunk().unwrap());
-    assert_eq!(prelude["statusCode"], 201);
-    assert_eq!(prelude["headers"]["X-Accel-Buffering"], "no");
-    assert_eq!(body, b"one");
-    for piece in ["two", "three"] {
-        go_on(&wire, piece);
-        assert_eq!(text(&post.chunk().unwrap()), piece);
-    }
-    assert_eq!(post.chunk(), None);
-}
-
-#[test]
-fn a_streamed_json_response_of_symfony_sends_each_item_as_it_is_made() {
-    let wire = Wire::start(symfony(
-        "new StreamedJsonResponse(['items' => (function () { \
-             foreach (['a', 'b'] as $item) { wait($item); yield ['name' => $item]; } \
-         })()])",
-    ));
-    let mut post = wire.send(get("/"));
-    let (prelude, body) = split(&post.chunk().unwrap());
-    assert_eq!(prelude["headers"]["Content-Type"], "application/json");
-    assert_eq!(text(&body), r#"{"items":"#);
-    go_on(&wire, "a");
-    post.expect_body(r#"[{"name":"a"}"#);
-    go_on(&wire, "b");
-    post.expect_body(r#",{"name":"b"}]}"#);
-    assert_eq!(post.chunk(), None);
-}
-
-#[test]
-fn a_file_response_of_symfony_needs_no_memory_for_the_file() {
-    let wire = Wire::start(
-        symfony(
-            "(new BinaryFileResponse(getenv('TMPDIR') . '/file', headers: ['Content-Type' => 'application/octet-stream'])) \
-             ->setContentDisposition('attachment', 'all.bin')",
-        )
-        .file("php.ini", "memory_limit = 4M\n"),
-    );
-    let file: Vec<u8> = (0..=255).cycle().take(32 << 20).collect();
-    fs::write(wire.lambda.function.temp_dir().join("file"), &file).unwrap();
-    let (prelude, body) = wire.answer(get("/"));
-    assert_eq!(
-        prelude["headers"]["Content-Disposition"],
-        "attachment; filename=all.bin"
-    );
-    assert_eq!(prelude["headers"]["Content-Length"], "33554432");
-    assert!(body == file, "{} bytes came", body.len());
-
-    let mut part: serde_json::Value = serde_json::from_str(&get("/")).unwrap();
-    part["headers"] = serde_json::json!({ "range": "bytes=1000-1999" });
-    let (prelude, body) = wire.answer(part.to_string());
-    assert_eq!(prelude["statusCode"], 206);
-    assert_eq!(
-        prelude["headers"]["Content-Range"],
-        "bytes 1000-1999/33554432"
-    );
-    assert_eq!(body, file[1000..2000]);
-}
-
-/// As Laravel did until the end of 2025, and as many scripts do.
-#[test]
-fn ob_flush_needs_a_buffer_which_the_functions_php_ini_gives_it() {
-    const SCRIPT: &str = "set_error_handler(fn ($type, $message) => throw new ErrorException($message)); \
-         foreach (['one', 'two'] as $piece) { wait($piece); echo $piece; ob_flush(); flush(); }";
-    let wire = Wire::start(php(SCRIPT));
-    go_on(&wire, "one");
-    assert_eq!(text(&wire.answer(get("/")).1), "one");
-    let log = wire.lambda.log();
-    assert!(log.contains("Failed to flush buffer. No buffer"), "{log}");
-
-    let wire = Wire::start(php(SCRIPT).file("php.ini", "output_buffering = 4096\n"));
-    go_on(&wire, "one");
-    let mut post = wire.send(get("/"));
-    assert_eq!(text(&split(&post.chunk().unwrap()).1), "one");
-    go_on(&wire, "two");
-    post.expect_body("two");
-    assert_eq!(post.chunk(), None);
-}
-
-#[test]
-fn the_download_example_makes_large_files_in_little_memory() {
-    let wire = Wire::start(
-        Function::new(include_str!("../../examples/download/index.php"))
-            .file("php.ini", "memory_limit = 2M\n"),
-    );
-    let (prelude, body) = wire.answer(get("/?mb=40"));
-    assert_eq!(prelude["statusCode"], 200);
-    assert_eq!(
-        prelude["headers"]["Content-Disposition"],
-        r#"attachment; filename="measurements-40mb.csv""#
-    );
-    assert!(
-        (40_000_000..40_000_100).contains(&body.len()),
-        "{} bytes",
-        body.len()
-    );
-    let rows = text(&body).matches("\r\n").count() - 1;
-    let last = text(&body[body.len() - 60..]);
-    let last = last.trim_end().rsplit("\r\n").next();
-    assert!(last.unwrap().starts_with(&format!("{rows},20")), "{last:?}");
-
-    for query in ["mb=0", "mb=191", "mb=x", "mb[]=1"] {
-        let (prelude, body) = wire.answer(get(&format!("/?{query}")));
-        assert_eq!(prelude["statusCode"], 400, "{query}: {}", text(&body));
-    }
-}
-
-/// The page itself is looked at by `tests/browser.sh`.
-#[test]
-fn the_chat_example_says_how_an_answer_ended() {
-    let wire = Wire::start(
-        Function::new(include_str!("../../examples/chat/index.php"))
-            .file("model.php", include_str!("../../examples/chat/model.php"))
-            .file("page.html", "a page"),
-    );
-    for (question, end) in [
-        ("anything", "event: done\ndata: \"\"\n\n"),
-        (
-            "break",
-            "event: failure\ndata: \"The model failed half-way.\"\n\n",
-        ),
-    ] {
-        let (prelude, body) = wire.answer(get(&format!("/stream?question={question}")));
-        // as PHP writes it
-        assert_eq!(
-            prelude["headers"]["Content-type"],
-            "text/event-stream;charset=UTF-8"
-        );
-        let body = text(&body);
-        assert!(body.starts_with("event: piece\ndata: \"I"), "{body}");
-        assert!(body.matches("event: piece").count() > 10, "{body}");
-        assert!(body.ends_with(end), "{body}");
-    }
-    let log = wire.lambda.log();
-    assert!(log.contains("the model has lost its thread"), "{log}");
-    assert_eq!(text(&wire.answer(get("/")).1), "a page");
-    for (path, status) in [("/x", 404), ("/stream", 400), ("/stream?question[]=1", 400)] {
-        assert_eq!(wire.answer(get(path)).0["statusCode"], status, "{path}");
-    }
 }

@@ -4,7 +4,7 @@ use std::process::Command;
 
 use reqwest::{Method, StatusCode, Url};
 
-use crate::application::{Browser, Page, Site, between};
+use crate::browser::{Browser, Page, Site, between};
 use crate::differential::binary;
 use crate::lambda::Function;
 
@@ -27,18 +27,6 @@ impl Browser {
         self.get(&site.base.join(path).unwrap()).await
     }
 
-    /// Sends a form to where the page came from.
-    async fn fill(&mut self, page: &Page, fields: &[(&str, &str)]) -> Page {
-        let mut form = Url::parse("form:").unwrap();
-        form.query_pairs_mut().extend_pairs(fields);
-        let content = (
-            "application/x-www-form-urlencoded".to_owned(),
-            form.query().unwrap().as_bytes().to_vec(),
-        );
-        self.send(Method::POST, page.url.clone(), Some(content))
-            .await
-    }
-
     async fn sign_in(&mut self, site: &Site) -> Page {
         let form = self.open(site, "/doku.php/start?do=login").await;
         let token = sectok(&form);
@@ -55,11 +43,7 @@ impl Browser {
 
 /// The secret with which a form proves that this site sent it.
 fn sectok(page: &Page) -> String {
-    let text = page.text();
-    let token = between(&text, "name=\"sectok\" value=\"", "\"");
-    token
-        .unwrap_or_else(|| panic!("no form in {text}"))
-        .to_owned()
+    page.part("name=\"sectok\" value=\"", "\"")
 }
 
 #[tokio::test]
