@@ -267,6 +267,10 @@ class Packages(unittest.TestCase):
         with Local("--layer", layer, "--layer", self.runtime_elsewhere(), self.zip("function.zip", ("x", ""))) as local:
             local.invoke("1")
         self.assertIn("zip what is in the folder, not the folder", local.output)
+        # where that is why there is none
+        words = self.refused("--layer", layer, self.zip("function.zip", ("x", "")))
+        self.assertIn("zip what is in the folder, not the folder", words)
+        self.assertIn("Couldn't find valid bootstrap(s)", words)
 
     def runtime_elsewhere(self):
         return self.zip("other.zip", (entry("bootstrap", 0o755), EVALUATE))
