@@ -52,13 +52,24 @@ fn event_loop() -> io::Result<Runtime> {
 
 async fn run(options: Options, deployment: Option<&Deployment>) -> Result<(), Box<dyn Error>> {
     let address = options.listen;
-    let function = Function::try_from(options)?;
+    let tell = |log: &Log| {
+        let notes = deployment.iter().flat_map(|deployment| &deployment.notes);
+        notes.for_each(|note| log.note(note));
+    };
+    let function = match Function::try_from(options) {
+        Ok(function) => function,
+        Err(error) => {
+            // They may say why: that the bootstrap is in a folder of the zip.
+            let log = Log::new(io::stderr())?;
+            tell(&log);
+            log.flush();
+            return Err(error.into());
+        }
+    };
     let shutdown = shutdown()?;
     let listener = local::listen(address).await?;
     let log = Log::new(io::stdout())?;
-    for note in deployment.iter().flat_map(|deployment| &deployment.notes) {
-        log.note(note);
-    }
+    tell(&log);
     local::run(function, listener, log.clone(), shutdown).await?;
     log.flush();
     Ok(())

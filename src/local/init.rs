@@ -2,6 +2,7 @@
 
 use std::{io, time::Duration};
 
+use rustix::io::Errno;
 use tokio::time::{Instant, timeout_at};
 
 use crate::local::{
@@ -161,6 +162,12 @@ fn not_started(function: &Function, error: &io::Error) -> Broken {
 
 /// What to do about it, where it is known.
 fn advice(error: &io::Error) -> Option<&'static str> {
+    if error.raw_os_error() == Some(Errno::NOEXEC.raw_os_error()) {
+        return Some(
+            "the kernel cannot run the bootstrap: a script has to begin with a #! line, such as #!/bin/sh, and a program \
+             has to be one for this machine's processor",
+        );
+    }
     match error.kind() {
         io::ErrorKind::PermissionDenied => Some(
             "the bootstrap lacks its run bit for everybody: chmod 0755 bootstrap, then zip again",

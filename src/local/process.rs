@@ -2,9 +2,14 @@
 
 use std::{
     collections::HashSet,
+    ffi::{CString, NulError, OsStr, c_char},
     fs, io,
-    os::{fd::OwnedFd, unix::process::CommandExt},
+    os::{
+        fd::OwnedFd,
+        unix::{ffi::OsStrExt, process::CommandExt},
+    },
     process::{Child, Command, ExitStatus},
+    sync::atomic::AtomicPtr,
     thread,
     time::{Duration, Instant},
 };
@@ -45,10 +50,11 @@ pub(crate) struct Process {
 }
 
 impl Process {
-    /// Starts `command`, whose environment must contain `marker`.
+    /// Starts `command` in the environment that it sets itself, without any of this process's; `marker` must be in it.
     pub(crate) fn start(command: &mut Command, marker: String) -> io::Result<Self> {
         command.process_group(0);
         die_with_parent(command);
+        execute(command)?;
         let child_ended = signal(SignalKind::child())?;
         let mut child = command.spawn()?;
         match pidfd_open(Pid::from_child(&child), PidfdFlags::empty()) {
@@ -199,6 +205,60 @@ fn die_with_parent(command: &mut Command) {
     )]
     unsafe {
         command.pre_exec(in_child);
+    }
+}
+
+/// Has the child become what the kernel makes of the program, as on Lambda. The standard library's way gives what the kernel
+/// does not run (a script without a `#!` line, a program for another processor) to `/bin/sh`.
+fn execute(command: &mut Command) -> io::Result<()> {
+    let program = command.get_program();
+    let path = CString::new(program.as_bytes())?;
+    let words = [program].into_iter().chain(command.get_args());
+    let words = Strings::new(words.map(|word| word.as_bytes().to_vec()))?;
+    let set = command
+        .get_envs()
+        .filter_map(|(name, value)| Some([name, OsStr::new("="), value?]));
+    let environment = Strings::new(set.map(|parts| parts.map(OsStr::as_bytes).concat()))?;
+    let in_child = move || {
+        #[allow(
+            unsafe_code,
+            reason = "rustix has no stable execve; the path and both lists end in a null, and live as long as this closure"
+        )]
+        unsafe {
+            libc::execve(path.as_ptr(), words.as_ptr(), environment.as_ptr());
+        }
+        Err(io::Error::last_os_error())
+    };
+    #[allow(
+        unsafe_code,
+        reason = "pre_exec has no safe form; the closure makes one system call and allocates nothing"
+    )]
+    unsafe {
+        command.pre_exec(in_child);
+    }
+    Ok(())
+}
+
+/// A list of strings as execve takes it.
+struct Strings {
+    /// Into `_owned`, and a null at the end.
+    pointers: Vec<AtomicPtr<c_char>>,
+    _owned: Vec<CString>,
+}
+
+impl Strings {
+    fn new(strings: impl Iterator<Item = Vec<u8>>) -> Result<Self, NulError> {
+        let owned = strings.map(CString::new).collect::<Result<Vec<_>, _>>()?;
+        let pointers = owned.iter().map(|text| text.as_ptr().cast_mut());
+        let pointers = pointers.map(AtomicPtr::new).chain([AtomicPtr::default()]);
+        Ok(Self {
+            pointers: pointers.collect(),
+            _owned: owned,
+        })
+    }
+
+    fn as_ptr(&self) -> *const *const c_char {
+        self.pointers.as_ptr().cast()
     }
 }
 

@@ -281,3 +281,28 @@ async fn a_bootstrap_that_cannot_be_started_is_an_invalid_entrypoint() {
     );
     local.stop().await;
 }
+
+#[tokio::test]
+async fn what_the_kernel_does_not_run_is_handed_to_no_shell() {
+    let folder = tempfile::tempdir().unwrap();
+    let bootstrap = folder.path().join("bootstrap");
+    // By a process of its own: what this one has open for writing nobody can run, and other tests here fork.
+    let written = std::process::Command::new("sh")
+        .args(["-c", r#"echo 'echo run' >"$0" && chmod 755 "$0""#])
+        .arg(&bootstrap)
+        .status();
+    assert!(written.unwrap().success());
+    let mut local = Local::start_with("", |function| function.bootstrap = bootstrap.clone()).await;
+    let advice = local.line("the kernel cannot run the bootstrap").await;
+    assert!(advice.contains("begin with a #! line"), "{advice}");
+    let error = local.invoke_error("{}").await;
+    assert_eq!(error["errorType"], "Runtime.InvalidEntrypoint");
+    assert_eq!(
+        error["errorMessage"],
+        format!(
+            "Error: fork/exec {}: exec format error",
+            bootstrap.display()
+        )
+    );
+    local.stop().await;
+}

@@ -253,11 +253,24 @@ class Packages(unittest.TestCase):
         self.assertEqual(answer["errorMessage"], "Error: fork/exec /opt/bootstrap: no such file or directory")
         self.assertIn("line ends of Windows", local.output)
 
+    def test_a_bootstrap_that_the_kernel_does_not_run(self):
+        for content in ("echo run", "", "\ufeff#!/bin/sh\necho run", "\x7fELF"):
+            layer = self.zip("runtime.zip", (entry("bootstrap", 0o755), content))
+            with Local("--layer", layer, self.zip("function.zip", ("x", ""))) as local:
+                answer = local.invoke("1")
+            self.assertEqual(answer["errorType"], "Runtime.InvalidEntrypoint")
+            self.assertEqual(answer["errorMessage"], "Error: fork/exec /opt/bootstrap: exec format error")
+            self.assertIn("begin with a #! line", local.output)
+
     def test_a_folder_that_was_zipped_itself(self):
         layer = self.zip("runtime.zip", (entry("runtime/bootstrap", 0o755), EVALUATE))
         with Local("--layer", layer, "--layer", self.runtime_elsewhere(), self.zip("function.zip", ("x", ""))) as local:
             local.invoke("1")
         self.assertIn("zip what is in the folder, not the folder", local.output)
+        # where that is why there is none
+        words = self.refused("--layer", layer, self.zip("function.zip", ("x", "")))
+        self.assertIn("zip what is in the folder, not the folder", words)
+        self.assertIn("Couldn't find valid bootstrap(s)", words)
 
     def runtime_elsewhere(self):
         return self.zip("other.zip", (entry("bootstrap", 0o755), EVALUATE))

@@ -98,7 +98,7 @@ impl fmt::Display for DeploymentError {
                 package.display()
             ),
             Reason::Unwritten { path, source } => {
-                write!(f, "cannot unpack {} ({source})", path.display())
+                write!(f, "cannot unpack {path:?} ({source})")
             }
             Reason::Busy => f.write_str(
                 "another lambda-local has its function in /opt and /var/task, and here there is room for one: end that one \

@@ -1,10 +1,13 @@
 //! A layer or a function as it is deployed: a zip, or the folder that one would make it of.
 
 use std::{
-    fs::File,
+    fs::OpenOptions,
     io::{self, Read},
+    os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
 };
+
+use rustix::fs::OFlags;
 
 use crate::local::deployment::{
     archive::Archive,
@@ -41,7 +44,12 @@ impl Package {
             package: path.to_owned(),
             source,
         };
-        let file = File::open(path).map_err(unopened)?;
+        // A pipe that nobody writes to would be waited for.
+        let file = OpenOptions::new()
+            .read(true)
+            .custom_flags(OFlags::NONBLOCK.bits() as i32)
+            .open(path)
+            .map_err(unopened)?;
         let metadata = file.metadata().map_err(unopened)?;
         let (content, listing) = if metadata.is_dir() {
             let (folder, listing) = Folder::open(path, file)?;
@@ -50,7 +58,7 @@ impl Package {
             let (archive, listing) = Archive::open(path, file, metadata.len())?;
             (Content::Archive(archive), listing)
         } else {
-            return Err(unopened(io::ErrorKind::InvalidInput.into()).into());
+            return Err(unopened(io::Error::other("neither a file nor a folder")).into());
         };
         let Listing { entries, size } = listing;
         entry::together(&entries).map_err(|(entry, fault)| {
@@ -166,11 +174,12 @@ fn tree_path(package: &Path, path: &Path) -> PathBuf {
 #[cfg(test)]
 mod tests {
     use std::{
-        fs,
+        fs::{self, File},
         io::Write,
         os::unix::fs::{PermissionsExt, symlink},
     };
 
+    use rustix::fs::{CWD, FileType, Mode, mknodat};
     use tempfile::TempDir;
     use zip::{CompressionMethod, ZipWriter, write::SimpleFileOptions};
 
@@ -331,7 +340,22 @@ mod tests {
             let error = error(Package::open(&path));
             assert!(error.contains("cannot be read as a zip"), "{error}");
         }
-        assert!(Package::open(Path::new("/dev/null")).is_err());
+        let pipe = folder.path().join("pipe");
+        mknodat(CWD, &pipe, FileType::Fifo, Mode::RUSR, 0).unwrap();
+        for path in [&pipe, Path::new("/dev/null")] {
+            let error = error(Package::open(path));
+            assert!(error.contains("neither a file nor a folder"), "{error}");
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_written_is_told_and_steers_no_terminal() {
+        let (_folder, path) = zip(&[(&("\x1b/".repeat(3000) + "x"), 0o644, b"")]);
+        let into = tempfile::tempdir().unwrap();
+        let package = Package::open(&path).unwrap();
+        let error = unpack(vec![package], into.path()).unwrap_err().to_string();
+        assert!(error.starts_with("cannot unpack"), "{error}");
+        assert!(!error.contains('\x1b'), "{error}");
     }
 
     #[test]

@@ -11,6 +11,9 @@ import { say, switchLanguage, write } from './texts.js';
 /** Of how many tests the page keeps the answer in whole. */
 const OWN = 10;
 
+/** Milliseconds after which a question is asked again that got no answer. */
+const AGAIN = 1000;
+
 const records = new Map();
 /** Their answers by the names of the tests. */
 const own = new Map();
@@ -64,11 +67,9 @@ function announce(record) {
     }
 }
 
+/** What is shown stays until there is what was chosen. */
 function select(number) {
-    if (state.selected !== number) {
-        state.selected = number;
-        state.detail = null;
-    }
+    state.selected = number;
     ask();
     refresh();
 }
@@ -83,12 +84,15 @@ async function ask() {
     do {
         state.isStale = false;
         const number = state.selected;
-        const detail = await detailOf(number).catch(() => null);
-        if (number === state.selected && detail) {
+        const detail = await detailOf(number).catch(() => undefined);
+        if (number !== state.selected) {
+            state.isStale = true;
+        } else if (detail) {
             state.detail = detail;
             refreshDetail();
-        } else if (number !== state.selected) {
-            state.isStale = true;
+        } else if (detail === undefined) {
+            // The connection has failed, and nothing else may happen that would be a reason to ask.
+            setTimeout(ask, AGAIN);
         }
     } while (state.isStale);
     state.isAsking = false;
