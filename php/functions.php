@@ -324,7 +324,12 @@ final class Json
             return $place;
         }
         if ($value instanceof \JsonSerializable) {
-            $inner = $value->jsonSerialize();
+            try {
+                $inner = $value->jsonSerialize();
+            } catch (\Throwable) {
+                // it was encoded already, and some can be asked but once
+                return null;
+            }
             if ($inner !== $value) {
                 return self::search($inner, $place);
             }

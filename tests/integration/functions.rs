@@ -260,6 +260,25 @@ return function ($event) {
 }
 
 #[test]
+fn a_result_that_can_be_serialized_but_once_is_one() {
+    let script = r#"<?php
+final class Once implements JsonSerializable
+{
+    public function __construct(private Generator $items) {}
+    public function jsonSerialize(): mixed { return ['items' => iterator_to_array($this->items), 'none' => new stdClass()]; }
+}
+return fn ($event) => new Once((fn () => yield 1)());
+"#;
+    let mut lambda = Function::new(script).start();
+    assert_eq!(answer(&mut lambda, "{}"), r#"{"items":[1],"none":{}}"#);
+    let not_finite = script.replace("yield 1", "yield NAN");
+    let call = Function::new(&not_finite).start().invoke("{}");
+    assert_eq!(call.error_type(), "Function.InvalidResult");
+    let message = call.error_message();
+    assert!(message.contains("(INF or NAN)"), "{message}");
+}
+
+#[test]
 fn a_script_that_returns_what_cannot_be_called_and_prints_nothing_is_an_error() {
     let script = r#"<?php
 class Job { public function run() {} }
