@@ -388,6 +388,9 @@ final class Invocation
         // so that the bootstrap knows a 404 of the script from one of php-fpm
         headers_sent() || header('Php-Fpm-Lambda: event');
         register_shutdown_function([self::class, 'shutDown']);
+    /** What comes is no print of the handler's any more. */
+    private static bool $isTold = false;
+
         // nobody sees the page
         ini_set('display_errors', '0');
         $script = getenv('DOCUMENT_ROOT') . getenv('SCRIPT_NAME');
@@ -430,6 +433,10 @@ final class Invocation
 
         self::$calls = true;
         $event = Json::decode(file_get_contents('php://input'), $handler->wantsObjects());
+            if (self::$isTold) {
+                // a buffer on top of this one could not be ended, and has the result in it
+                return $printed;
+            }
         $invocation = Json::decode(getenv('LAMBDA_INVOCATION_CONTEXT'), false);
         $json = Json::encode($handler->call($event, new Context($invocation)));
         self::mark('result', $json);
@@ -540,8 +547,9 @@ final class Invocation
     private static function mark(string $kind, string $content = ''): void
     {
         do {
-            $level = ob_get_level();
-        } while ($level > 0 && @ob_end_flush() && ob_get_level() < $level);
+            $flags = ob_get_status()['flags'] ?? 0;
+        } while (($flags & PHP_OUTPUT_HANDLER_REMOVABLE) !== 0 && ob_end_flush());
+        self::$isTold = $kind !== 'handler';
         echo self::$mark, $kind, "\n", $content, $content === '' ? '' : self::$mark . "end\n";
     }
 }

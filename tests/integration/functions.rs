@@ -426,6 +426,35 @@ return function ($event) { echo "printed\n"; header('X-A: b'); setcookie('a', 'b
 }
 
 #[test]
+fn a_buffer_that_nobody_can_end_swallows_no_result() {
+    let script = r#"<?php
+set_error_handler(function ($level, $words) { throw new ErrorException($words); });
+return function ($event) {
+    echo "before\n";
+    ob_start(null, 0, $event['flags']);
+    echo "kept\n";
+    return $event['fail'] ? throw new DomainException('failed') : 'returned';
+};
+"#;
+    let mut lambda = Function::new(script).start();
+    // nothing is allowed, and all but its end
+    for flags in [0, 16 | 32] {
+        for fail in [false, true] {
+            let before = lambda.log().len();
+            let call = lambda.invoke(json!({"flags": flags, "fail": fail}).to_string());
+            match fail {
+                false => assert_eq!(call.text(), "\"returned\"", "{flags}"),
+                true => assert_eq!(error(&call).1["errorType"], "DomainException", "{flags}"),
+            }
+            let log = &call.log[before..];
+            for words in ["before\n", "kept\n"] {
+                assert_eq!(log.matches(words).count(), 1, "{words} in {log}");
+            }
+        }
+    }
+}
+
+#[test]
 fn a_handler_that_is_too_slow_is_stopped_and_what_it_printed_is_in_the_log() {
     let script =
         "<?php return function ($event) { echo \"begun\\n\"; sleep($event); return 'up'; };";
