@@ -371,6 +371,15 @@ final class Invocation
     /** Lines of a stack trace. */
     private const FRAMES = 100;
 
+    /** Bytes of a message: Lambda takes 6 MB of an error, and one byte can be six in JSON. */
+    private const MESSAGE = 65_536;
+
+    /** Bytes of a previous one's. */
+    private const PREVIOUS_MESSAGE = 8192;
+
+    /** How many previous ones. */
+    private const PREVIOUS = 20;
+
     private const FATAL = E_ERROR | E_PARSE | E_CORE_ERROR | E_COMPILE_ERROR | E_USER_ERROR | E_RECOVERABLE_ERROR;
 
     private static string $mark;
@@ -378,6 +387,9 @@ final class Invocation
     private static bool $calls = false;
 
     private static bool $isOver = false;
+
+    /** What comes is no print of the handler's any more. */
+    private static bool $isTold = false;
 
     private static ?\Throwable $uncaught = null;
 
@@ -388,9 +400,6 @@ final class Invocation
         // so that the bootstrap knows a 404 of the script from one of php-fpm
         headers_sent() || header('Php-Fpm-Lambda: event');
         register_shutdown_function([self::class, 'shutDown']);
-    /** What comes is no print of the handler's any more. */
-    private static bool $isTold = false;
-
         // nobody sees the page
         ini_set('display_errors', '0');
         $script = getenv('DOCUMENT_ROOT') . getenv('SCRIPT_NAME');
@@ -424,6 +433,10 @@ final class Invocation
         $log = fopen('php://stderr', 'w');
         // at once, in its place between the other lines, and before a time-out
         ob_start(static function (string $printed) use ($log): string {
+            if (self::$isTold) {
+                // a buffer on top of this one could not be ended, and has the result in it
+                return $printed;
+            }
             fwrite($log, $printed);
             return '';
         }, 1);
@@ -433,10 +446,6 @@ final class Invocation
 
         self::$calls = true;
         $event = Json::decode(file_get_contents('php://input'), $handler->wantsObjects());
-            if (self::$isTold) {
-                // a buffer on top of this one could not be ended, and has the result in it
-                return $printed;
-            }
         $invocation = Json::decode(getenv('LAMBDA_INVOCATION_CONTEXT'), false);
         $json = Json::encode($handler->call($event, new Context($invocation)));
         self::mark('result', $json);
@@ -470,7 +479,7 @@ final class Invocation
             $trace = isset($last['trace']) ? self::lines($last['trace']) : [];
             self::reportAs('Function.FatalError', [
                 'errorType' => 'Function.FatalError',
-                'errorMessage' => $last['message'],
+                'errorMessage' => self::beginning($last['message'], self::MESSAGE),
                 'stackTrace' => ["$last[file]($last[line])", ...$trace],
             ]);
         } elseif (self::$uncaught !== null) {
@@ -497,8 +506,10 @@ final class Invocation
             self::reportAs($type, ['errorType' => $type, 'stackTrace' => []] + $error);
             return;
         }
-        for ($previous = $uncaught->getPrevious(); $previous !== null; $previous = $previous->getPrevious()) {
-            $error['previous'][] = self::described($previous);
+        $previous = $uncaught->getPrevious();
+        for ($left = self::PREVIOUS; $left > 0 && $previous !== null; $left--) {
+            $error['previous'][] = self::described($previous, self::PREVIOUS_MESSAGE);
+            $previous = $previous->getPrevious();
         }
         self::reportAs($type, $error);
     }
@@ -512,14 +523,20 @@ final class Invocation
     }
 
     /** @return array{errorType: string, errorMessage: string, stackTrace: list<string>} */
-    private static function described(\Throwable $thrown): array
+    private static function described(\Throwable $thrown, int $length = self::MESSAGE): array
     {
         return [
             // of an anonymous class only what it extends: behind a NUL stands where it is declared
             'errorType' => strstr($thrown::class, "\0", true) ?: $thrown::class,
-            'errorMessage' => $thrown->getMessage(),
+            'errorMessage' => self::beginning($thrown->getMessage(), $length),
             'stackTrace' => [$thrown->getFile() . '(' . $thrown->getLine() . ')', ...self::lines($thrown->getTrace())],
         ];
+    }
+
+    private static function beginning(string $text, int $length): string
+    {
+        $more = strlen($text) - $length;
+        return $more > 0 ? substr($text, 0, $length) . "… ($more bytes more)" : $text;
     }
 
     /**
@@ -546,6 +563,7 @@ final class Invocation
     /** Behind what was printed so far: from here on it is something else. */
     private static function mark(string $kind, string $content = ''): void
     {
+        // asked before, since a handler of errors that throws would hear of each attempt
         do {
             $flags = ob_get_status()['flags'] ?? 0;
         } while (($flags & PHP_OUTPUT_HANDLER_REMOVABLE) !== 0 && ob_end_flush());

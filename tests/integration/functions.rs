@@ -483,6 +483,51 @@ fn a_result_past_the_limit_is_reported_with_both_sizes() {
 }
 
 #[test]
+fn an_error_of_any_length_has_its_class_its_place_and_how_it_begins() {
+    let script = r#"<?php
+return function ($event) {
+    $text = str_repeat("\xff\0", $event['length'] / 2);
+    $previous = null;
+    for ($count = $event['previous']; $count > 0; $count--) {
+        $previous = new LogicException("$count $text", 0, $previous);
+    }
+    throw new DomainException("It begins: $text", 0, $previous);
+};
+"#;
+    let mut lambda = Function::new(script).start();
+    for (length, previous, more, previous_more) in [
+        (8000, 20, None, None),
+        (
+            65_536,
+            21,
+            Some("… (11 bytes more)"),
+            Some("… (57346 bytes more)"),
+        ),
+        (20_000_000, 1, Some(" bytes more)"), Some(" bytes more)")),
+        (10, 10_000, None, None),
+    ] {
+        let call = lambda.invoke(json!({"length": length, "previous": previous}).to_string());
+        let (_, body) = error(&call);
+        assert_eq!(body["errorType"], "DomainException", "{length} {previous}");
+        let place = body["stackTrace"][0].as_str().unwrap();
+        assert!(place.ends_with("index.php(8)"), "{place}");
+        let all = body["previous"].as_array().unwrap();
+        assert_eq!(all.len(), previous.min(20));
+        for (thrown, begins, more) in [
+            (&body, "It begins: \u{fffd}\0", more),
+            (&all[0], "1 \u{fffd}\0", previous_more),
+        ] {
+            let message = thrown["errorMessage"].as_str().unwrap();
+            assert!(message.starts_with(begins), "{length} {previous}");
+            assert!(
+                message.ends_with(more.unwrap_or("\u{fffd}\0")),
+                "{length} {previous}"
+            );
+        }
+    }
+}
+
+#[test]
 fn open_basedir_without_the_runtimes_file_is_an_error_that_says_so() {
     let function = Function::new("<?php echo 'printed';");
     let ini = format!("open_basedir = {}\n", function.task_root().display());
