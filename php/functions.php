@@ -324,7 +324,12 @@ final class Json
             return $place;
         }
         if ($value instanceof \JsonSerializable) {
-            $inner = $value->jsonSerialize();
+            try {
+                $inner = $value->jsonSerialize();
+            } catch (\Throwable) {
+                // it was encoded already, and some can be asked but once
+                return null;
+            }
             if ($inner !== $value) {
                 return self::search($inner, $place);
             }
@@ -366,6 +371,15 @@ final class Invocation
     /** Lines of a stack trace. */
     private const FRAMES = 100;
 
+    /** Bytes of a message: Lambda takes 6 MB of an error, and one byte can be six in JSON. */
+    private const MESSAGE = 65_536;
+
+    /** Bytes of a previous one's. */
+    private const PREVIOUS_MESSAGE = 8192;
+
+    /** How many previous ones. */
+    private const PREVIOUS = 20;
+
     private const FATAL = E_ERROR | E_PARSE | E_CORE_ERROR | E_COMPILE_ERROR | E_USER_ERROR | E_RECOVERABLE_ERROR;
 
     private static string $mark;
@@ -373,6 +387,9 @@ final class Invocation
     private static bool $calls = false;
 
     private static bool $isOver = false;
+
+    /** What comes is no print of the handler's any more. */
+    private static bool $isTold = false;
 
     private static ?\Throwable $uncaught = null;
 
@@ -416,6 +433,10 @@ final class Invocation
         $log = fopen('php://stderr', 'w');
         // at once, in its place between the other lines, and before a time-out
         ob_start(static function (string $printed) use ($log): string {
+            if (self::$isTold) {
+                // a buffer on top of this one could not be ended, and has the result in it
+                return $printed;
+            }
             fwrite($log, $printed);
             return '';
         }, 1);
@@ -458,7 +479,7 @@ final class Invocation
             $trace = isset($last['trace']) ? self::lines($last['trace']) : [];
             self::reportAs('Function.FatalError', [
                 'errorType' => 'Function.FatalError',
-                'errorMessage' => $last['message'],
+                'errorMessage' => self::beginning($last['message'], self::MESSAGE),
                 'stackTrace' => ["$last[file]($last[line])", ...$trace],
             ]);
         } elseif (self::$uncaught !== null) {
@@ -485,8 +506,10 @@ final class Invocation
             self::reportAs($type, ['errorType' => $type, 'stackTrace' => []] + $error);
             return;
         }
-        for ($previous = $uncaught->getPrevious(); $previous !== null; $previous = $previous->getPrevious()) {
-            $error['previous'][] = self::described($previous);
+        $previous = $uncaught->getPrevious();
+        for ($left = self::PREVIOUS; $left > 0 && $previous !== null; $left--) {
+            $error['previous'][] = self::described($previous, self::PREVIOUS_MESSAGE);
+            $previous = $previous->getPrevious();
         }
         self::reportAs($type, $error);
     }
@@ -500,14 +523,20 @@ final class Invocation
     }
 
     /** @return array{errorType: string, errorMessage: string, stackTrace: list<string>} */
-    private static function described(\Throwable $thrown): array
+    private static function described(\Throwable $thrown, int $length = self::MESSAGE): array
     {
         return [
             // of an anonymous class only what it extends: behind a NUL stands where it is declared
             'errorType' => strstr($thrown::class, "\0", true) ?: $thrown::class,
-            'errorMessage' => $thrown->getMessage(),
+            'errorMessage' => self::beginning($thrown->getMessage(), $length),
             'stackTrace' => [$thrown->getFile() . '(' . $thrown->getLine() . ')', ...self::lines($thrown->getTrace())],
         ];
+    }
+
+    private static function beginning(string $text, int $length): string
+    {
+        $more = strlen($text) - $length;
+        return $more > 0 ? substr($text, 0, $length) . "… ($more bytes more)" : $text;
     }
 
     /**
@@ -534,9 +563,11 @@ final class Invocation
     /** Behind what was printed so far: from here on it is something else. */
     private static function mark(string $kind, string $content = ''): void
     {
+        // asked before, since a handler of errors that throws would hear of each attempt
         do {
-            $level = ob_get_level();
-        } while ($level > 0 && @ob_end_flush() && ob_get_level() < $level);
+            $flags = ob_get_status()['flags'] ?? 0;
+        } while (($flags & PHP_OUTPUT_HANDLER_REMOVABLE) !== 0 && ob_end_flush());
+        self::$isTold = $kind !== 'handler';
         echo self::$mark, $kind, "\n", $content, $content === '' ? '' : self::$mark . "end\n";
     }
 }

@@ -98,7 +98,7 @@ pub async fn run(cli: Cli) -> Result<u8, Box<dyn Error>> {
     }
 }
 
-fn event(cli: Cli, mut stdin: impl Read) -> io::Result<String> {
+fn event(cli: Cli, mut stdin: impl Read) -> Result<String, String> {
     let mut event = json!({ "cli": cli.arguments });
     if !cli.env.is_empty() {
         let variables = cli.env.into_iter();
@@ -107,7 +107,15 @@ fn event(cli: Cli, mut stdin: impl Read) -> io::Result<String> {
     }
     if cli.stdin {
         let mut text = String::new();
-        stdin.read_to_string(&mut text)?;
+        stdin
+            .read_to_string(&mut text)
+            .map_err(|error| match error.kind() {
+                io::ErrorKind::InvalidData => {
+                    "stdin is no UTF-8 text, and an event has nothing else: hand it on as base64"
+                        .into()
+                }
+                _ => format!("stdin cannot be read: {error}"),
+            })?;
         event["stdin"] = text.into();
     }
     Ok(event.to_string())
@@ -218,12 +226,14 @@ mod tests {
 
     #[test]
     fn variables_and_stdin() {
-        let event = event_of(
+        let both = event_of(
             &["--env", "A=1", "--env", "B=x=y", "--stdin", "read"],
             "one\ntwo",
         );
         let expected = json!({"cli": ["read"], "env": {"A": "1", "B": "x=y"}, "stdin": "one\ntwo"});
-        assert_eq!(event, expected);
+        assert_eq!(both, expected);
+        let no_text = event(parse(&["--stdin", "read"]), &b"\xff"[..]).unwrap_err();
+        assert!(no_text.contains("stdin is no UTF-8 text"), "{no_text}");
     }
 
     #[test]

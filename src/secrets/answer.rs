@@ -2,12 +2,13 @@
 //!
 //! No text that is made here has a part of an answer in it: it might be a part of a secret.
 
+use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt as _;
 
 use reqwest::StatusCode;
 use serde::Deserialize;
-use serde_json::Value as Json;
+use serde_json::value::RawValue;
 
 use crate::config::Reference;
 
@@ -68,12 +69,16 @@ pub(super) fn value(reference: &Reference, body: &[u8]) -> Result<OsString, &'st
 }
 
 fn member(secret: &[u8], key: &str) -> Result<Vec<u8>, &'static str> {
-    let secret: Json = serde_json::from_slice(secret)
-        .map_err(|_| "a JSON key is asked for, and the secret is no JSON")?;
-    match secret.get(key) {
-        Some(Json::String(text)) => Ok(text.clone().into_bytes()),
-        Some(other) => Ok(other.to_string().into_bytes()),
-        None => Err("the secret has no such JSON key"),
+    const NO_JSON: &str = "a JSON key is asked for, and the secret is no JSON object";
+    // as they stand there: a number may have more digits than any type for it
+    let secret: BTreeMap<String, &RawValue> =
+        serde_json::from_slice(secret).map_err(|_| NO_JSON)?;
+    let member = secret.get(key).ok_or("the secret has no such JSON key")?;
+    match member.get() {
+        text if text.starts_with('"') => serde_json::from_str(text)
+            .map(String::into_bytes)
+            .map_err(|_| NO_JSON),
+        other => Ok(other.as_bytes().to_vec()),
     }
 }
 
@@ -131,15 +136,18 @@ mod tests {
 
     #[test]
     fn of_a_secret() {
-        let string = r#"{"ARN":"a","CreatedDate":"2026-01-01T00:00:00Z","Name":"s","SecretBinary":null,"SecretString":"{\"user\":\"u\",\"port\":5432,\"tls\":true,\"o\":{\"a\":1},\"n\":null}","VersionId":"v","VersionStages":["AWSCURRENT"],"ResultMetadata":{}}"#;
+        let string = r#"{"ARN":"a","CreatedDate":"2026-01-01T00:00:00Z","Name":"s","SecretBinary":null,"SecretString":"{\"user\":\"u\",\"port\":5432,\"tls\":true,\"o\":{\"b\": 1, \"a\":2},\"n\":null,\"pin\":12345678901234567890123,\"price\":1.50,\"\\u0061\\\"\":\"\\u0062\\\"\"}","VersionId":"v","VersionStages":["AWSCURRENT"],"ResultMetadata":{}}"#;
         let of = |key| value(&secret(key), string.as_bytes());
         assert!(of(None).unwrap().to_str().unwrap().starts_with("{\"user\""));
         for (key, expected) in [
             ("user", "u"),
             ("port", "5432"),
             ("tls", "true"),
-            ("o", "{\"a\":1}"),
+            ("o", "{\"b\": 1, \"a\":2}"),
             ("n", "null"),
+            ("pin", "12345678901234567890123"),
+            ("price", "1.50"),
+            ("a\"", "b\""),
         ] {
             assert_eq!(of(Some(key)).unwrap(), expected);
         }
@@ -166,9 +174,15 @@ mod tests {
                 assert!(!error.contains("hunter"), "{error}");
             }
         }
-        let no_json = br#"{"SecretString":"hunter2"}"#;
-        let error = value(&secret(Some("k")), no_json).unwrap_err();
-        assert!(error.contains("no JSON") && !error.contains("hunter"));
+        for text in [
+            "hunter2",
+            r#"[\"hunter2\"]"#,
+            r#"{\"k\":\"hunter2\\ud800\"}"#,
+        ] {
+            let body = format!("{{\"SecretString\":\"{text}\"}}");
+            let error = value(&secret(Some("k")), body.as_bytes()).unwrap_err();
+            assert!(error.contains("no JSON") && !error.contains("hunter"));
+        }
         for status in [400, 401, 403, 500] {
             let status = StatusCode::from_u16(status).unwrap();
             for text in [

@@ -62,8 +62,9 @@ impl Site {
         let source = match found.open() {
             Ok(source) => source,
             Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+                let suffix = coding.map_or("", Coding::suffix);
                 let complaint = format!(
-                    "{path} cannot be read ({error}): give the files of the package mode 644, and its folders 755."
+                    "{path}{suffix} cannot be read ({error}): give the files of the package mode 644, and its folders 755."
                 );
                 return Ok(StaticAnswer {
                     complaint: Some(complaint),

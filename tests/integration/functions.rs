@@ -260,6 +260,25 @@ return function ($event) {
 }
 
 #[test]
+fn a_result_that_can_be_serialized_but_once_is_one() {
+    let script = r#"<?php
+final class Once implements JsonSerializable
+{
+    public function __construct(private Generator $items) {}
+    public function jsonSerialize(): mixed { return ['items' => iterator_to_array($this->items), 'none' => new stdClass()]; }
+}
+return fn ($event) => new Once((fn () => yield 1)());
+"#;
+    let mut lambda = Function::new(script).start();
+    assert_eq!(answer(&mut lambda, "{}"), r#"{"items":[1],"none":{}}"#);
+    let not_finite = script.replace("yield 1", "yield NAN");
+    let call = Function::new(&not_finite).start().invoke("{}");
+    assert_eq!(call.error_type(), "Function.InvalidResult");
+    let message = call.error_message();
+    assert!(message.contains("(INF or NAN)"), "{message}");
+}
+
+#[test]
 fn a_script_that_returns_what_cannot_be_called_and_prints_nothing_is_an_error() {
     let script = r#"<?php
 class Job { public function run() {} }
@@ -407,6 +426,35 @@ return function ($event) { echo "printed\n"; header('X-A: b'); setcookie('a', 'b
 }
 
 #[test]
+fn a_buffer_that_nobody_can_end_swallows_no_result() {
+    let script = r#"<?php
+set_error_handler(function ($level, $words) { throw new ErrorException($words); });
+return function ($event) {
+    echo "before\n";
+    ob_start(null, 0, $event['flags']);
+    echo "kept\n";
+    return $event['fail'] ? throw new DomainException('failed') : 'returned';
+};
+"#;
+    let mut lambda = Function::new(script).start();
+    // nothing is allowed, and all but its end
+    for flags in [0, 16 | 32] {
+        for fail in [false, true] {
+            let before = lambda.log().len();
+            let call = lambda.invoke(json!({"flags": flags, "fail": fail}).to_string());
+            match fail {
+                false => assert_eq!(call.text(), "\"returned\"", "{flags}"),
+                true => assert_eq!(error(&call).1["errorType"], "DomainException", "{flags}"),
+            }
+            let log = &call.log[before..];
+            for words in ["before\n", "kept\n"] {
+                assert_eq!(log.matches(words).count(), 1, "{words} in {log}");
+            }
+        }
+    }
+}
+
+#[test]
 fn a_handler_that_is_too_slow_is_stopped_and_what_it_printed_is_in_the_log() {
     let script =
         "<?php return function ($event) { echo \"begun\\n\"; sleep($event); return 'up'; };";
@@ -432,6 +480,51 @@ fn a_result_past_the_limit_is_reported_with_both_sizes() {
         message.contains("6291557") && message.contains("6291556"),
         "{message}"
     );
+}
+
+#[test]
+fn an_error_of_any_length_has_its_class_its_place_and_how_it_begins() {
+    let script = r#"<?php
+return function ($event) {
+    $text = str_repeat("\xff\0", $event['length'] / 2);
+    $previous = null;
+    for ($count = $event['previous']; $count > 0; $count--) {
+        $previous = new LogicException("$count $text", 0, $previous);
+    }
+    throw new DomainException("It begins: $text", 0, $previous);
+};
+"#;
+    let mut lambda = Function::new(script).start();
+    for (length, previous, more, previous_more) in [
+        (8000, 20, None, None),
+        (
+            65_536,
+            21,
+            Some("… (11 bytes more)"),
+            Some("… (57346 bytes more)"),
+        ),
+        (20_000_000, 1, Some(" bytes more)"), Some(" bytes more)")),
+        (10, 10_000, None, None),
+    ] {
+        let call = lambda.invoke(json!({"length": length, "previous": previous}).to_string());
+        let (_, body) = error(&call);
+        assert_eq!(body["errorType"], "DomainException", "{length} {previous}");
+        let place = body["stackTrace"][0].as_str().unwrap();
+        assert!(place.ends_with("index.php(8)"), "{place}");
+        let all = body["previous"].as_array().unwrap();
+        assert_eq!(all.len(), previous.min(20));
+        for (thrown, begins, more) in [
+            (&body, "It begins: \u{fffd}\0", more),
+            (&all[0], "1 \u{fffd}\0", previous_more),
+        ] {
+            let message = thrown["errorMessage"].as_str().unwrap();
+            assert!(message.starts_with(begins), "{length} {previous}");
+            assert!(
+                message.ends_with(more.unwrap_or("\u{fffd}\0")),
+                "{length} {previous}"
+            );
+        }
+    }
 }
 
 #[test]

@@ -290,22 +290,28 @@ fn cache_control_is_a_setting() {
 
 #[test]
 fn a_file_that_cannot_be_read_is_explained_in_the_log() {
-    let function = site().file("public/closed.css", CSS);
-    let path = function.task_root().join("public/closed.css");
-    chmod(path, 0o000);
+    let function = site()
+        .file("public/closed.css", CSS)
+        .file("public/open.css", CSS)
+        .file("public/open.css.gz", "closed");
+    for name in ["closed.css", "open.css.gz"] {
+        chmod(function.task_root().join("public").join(name), 0o000);
+    }
     let mut lambda = function.start();
-    let call = lambda.invoke(Sender::FunctionUrl.event("GET", "/closed.css", &[]));
-    let answer = Answer::of(&call);
-    assert_eq!(
-        (answer.status, answer.text().as_str()),
-        (403, "Forbidden.\n")
-    );
-    let log = lambda.log();
-    assert!(
-        log.contains("closed.css cannot be read") && log.contains("644"),
-        "{log}"
-    );
-    assert!(log.contains("request-1\tWARN"), "{log}");
+    for (path, request, file) in [
+        ("/closed.css", "request-1", "closed.css"),
+        ("/open.css", "request-2", "open.css.gz"),
+    ] {
+        let event = Sender::FunctionUrl.event("GET", path, &[("accept-encoding", "gzip")]);
+        let answer = Answer::of(&lambda.invoke(event));
+        assert_eq!(
+            (answer.status, answer.text().as_str()),
+            (403, "Forbidden.\n")
+        );
+        let log = lambda.log();
+        let words = format!("{request}\tWARN\t{file} cannot be read");
+        assert!(log.contains(&words) && log.contains("644"), "{log}");
+    }
 }
 
 #[test]
