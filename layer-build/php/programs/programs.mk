@@ -11,7 +11,8 @@ programs/cli.o: $(PHP_CLI_OBJS)
 programs/fpm.o: $(PHP_FPM_OBJS)
 	$(LD) -r -o $@ $(PHP_FPM_OBJS:.lo=.o)
 	objcopy --redefine-sym main=php_fpm_main $@
-	objcopy --keep-global-symbol=php_fpm_main $@
+	# and fcgi_log, which takes the place of a weak one outside
+	objcopy --keep-global-symbol=php_fpm_main --keep-global-symbol=fcgi_log $@
 
 programs/main.o: programs/main.c
 	$(CC) $(CFLAGS_CLEAN) -c -o $@ $<
