@@ -399,6 +399,8 @@ final class Invocation
         self::$mark = "\0php-fpm-lambda " . getenv('LAMBDA_REQUEST_ID') . "\0";
         // so that the bootstrap knows a 404 of the script from one of php-fpm
         headers_sent() || header('Php-Fpm-Lambda: event');
+        // should the script remove it
+        header_register_callback(static fn () => header('Php-Fpm-Lambda: ' . (self::$calls ? 'handler' : 'event')));
         register_shutdown_function([self::class, 'shutDown']);
         // nobody sees the page
         ini_set('display_errors', '0');
@@ -428,6 +430,7 @@ final class Invocation
             self::$isOver = true;
             return;
         }
+        self::$calls = true;
         // should the request end without a result; the handler may send headers of its own, which nobody reads, as on a command line
         headers_sent() ? self::mark('handler') : header('Php-Fpm-Lambda: handler');
         $log = fopen('php://stderr', 'w');
@@ -444,7 +447,6 @@ final class Invocation
         defined('STDOUT') || define('STDOUT', fopen('php://stderr', 'w'));
         defined('STDERR') || define('STDERR', fopen('php://stderr', 'w'));
 
-        self::$calls = true;
         $event = Json::decode(file_get_contents('php://input'), $handler->wantsObjects());
         $invocation = Json::decode(getenv('LAMBDA_INVOCATION_CONTEXT'), false);
         $json = Json::encode($handler->call($event, new Context($invocation)));
@@ -455,8 +457,12 @@ final class Invocation
     /** Reports what nobody has caught, after the user's own handler for that has had it. */
     public static function fail(\Throwable $uncaught): void
     {
+        self::failAfter(set_exception_handler(null), $uncaught);
+    }
+
+    private static function failAfter(?callable $users, \Throwable $uncaught): void
+    {
         self::$uncaught = $uncaught;
-        $users = set_exception_handler(null);
         if ($users !== null) {
             try {
                 $users($uncaught);
@@ -471,6 +477,9 @@ final class Invocation
 
     public static function shutDown(): void
     {
+        // the user's shutdown functions and destructors come now, and a failure there is one as well, behind a result, too
+        $users = set_exception_handler(null);
+        set_exception_handler(static fn (\Throwable $uncaught) => self::failAfter($users, $uncaught));
         if (self::$isOver) {
             return;
         }

@@ -8,6 +8,8 @@
 //! printed by the script MARK error Function.Exception\n JSON MARK end\n printed later
 //! ```
 //!
+//! An error can follow a result, when a shutdown function or a destructor fails.
+//!
 //! Marks and no headers, as a script may have sent its headers long before it fails. The first mark is missing where no headers were
 //! sent yet: it would send them, and the handler's own would be a warning.
 
@@ -122,7 +124,7 @@ impl Output {
     pub fn finish(self) -> Outcome {
         let mut pieces = self.pieces.into_iter();
         let first = pieces.next().expect("new() made one");
-        let mut document = None;
+        let mut document: Option<Result<_, NoDocument>> = None;
         let mut printed = vec![];
         let mut is_printed = true;
         for piece in pieces {
@@ -135,8 +137,11 @@ impl Output {
                     document.get_or_insert(content.document());
                 }
                 Some(("error", error_type)) => {
-                    let error = ScriptError::read(error_type, &content.bytes);
-                    document.get_or_insert(Err(NoDocument::Error(error)));
+                    // one behind a result counts, one behind another follows from it
+                    if !matches!(document, Some(Err(NoDocument::Error(_)))) {
+                        let error = ScriptError::read(error_type, &content.bytes);
+                        document = Some(Err(NoDocument::Error(error)));
+                    }
                 }
                 _ => printed.push(content.text()),
             }
@@ -346,9 +351,23 @@ mod tests {
     }
 
     #[test]
-    fn of_two_ends_the_first_counts() {
-        let outcome = outcome("MARKresult\n1MARKend\nMARKerror Function.Exit\n{}MARKend\n");
-        assert_eq!(outcome.document, Ok(b"1".to_vec()));
+    fn an_error_takes_the_place_of_a_result_and_the_first_of_two_counts() {
+        let failed = |class: &str| {
+            let json = format!(r#"{{"errorType":"{class}","errorMessage":"","stackTrace":[]}}"#);
+            format!("MARKerror Function.Exception\n{json}MARKend\n")
+        };
+        let result = "MARKresult\n1MARKend\n".to_owned();
+        for output in [
+            result.clone() + &failed("First"),
+            result.clone() + &failed("First") + &failed("Second"),
+            failed("First") + &failed("Second") + &result,
+        ] {
+            assert_eq!(error(outcome(&output)).thrown.class, "First", "{output}");
+        }
+        assert_eq!(
+            outcome(&(result.clone() + &result)).document,
+            Ok(b"1".to_vec())
+        );
     }
 
     #[test]

@@ -400,13 +400,75 @@ return function ($event) { throw new Exception($event); };
 }
 
 #[test]
+fn what_is_thrown_behind_a_result_fails_the_invocation() {
+    let script = r#"<?php
+class Thrower { function __destruct() { throw new DomainException('destroyed'); } }
+class Holder { public $held; function handle($event) { return $event; } }
+[$ending, $how] = json_decode(file_get_contents('php://input'));
+if (str_contains($how, 'asked')) set_exception_handler(function ($e) { error_log("asked of {$e->getMessage()}"); });
+if (str_contains($how, 'shutdown')) register_shutdown_function(function () use ($how) {
+    if (str_contains($how, 'unbuffered')) while (ob_get_level() > 0) ob_end_clean();
+    throw new LengthException('shut down', 0, new LogicException('first'));
+});
+if (str_contains($how, 'destructor')) $global = new Thrower();
+if ($ending === 'exit') { echo 'printed'; exit; }
+if ($ending === 'print') { echo 'printed'; return; }
+if ($ending === 'flush') { echo 'printed'; flush(); return; }
+$holder = new Holder();
+if (str_contains($how, 'held')) $holder->held = new Thrower();
+return $ending === 'object' ? $holder : fn ($event) => $event;
+"#;
+    let mut lambda = Function::new(script).start();
+    for ending in ["function", "object", "exit", "print", "flush"] {
+        for how in [
+            "shutdown",
+            "shutdown asked",
+            "shutdown unbuffered",
+            "shutdown asked destructor",
+            "destructor",
+            "destructor asked",
+            "held",
+        ] {
+            let before = lambda.log().len();
+            let call = lambda.invoke(format!("[\"{ending}\",\"{how}\"]").as_str());
+            if how == "held" && !["object", "function"].contains(&ending) {
+                assert_eq!(call.text(), "printed", "{ending} {how}");
+                continue;
+            }
+            let (header, body) = error(&call);
+            let (class, message) = match how.contains("shutdown") {
+                true => ("LengthException", "shut down"),
+                false => ("DomainException", "destroyed"),
+            };
+            assert_eq!(header, "Function.Exception", "{ending} {how}");
+            assert_eq!(body["errorType"], class, "{ending} {how}");
+            assert_eq!(body["errorMessage"], message, "{ending} {how}");
+            let previous = how.contains("shutdown").then_some("first");
+            assert_eq!(body["previous"][0]["errorMessage"].as_str(), previous);
+            let asked = format!("asked of {message}");
+            let log = &call.log[before..];
+            assert_eq!(log.contains(&asked), how.contains("asked"), "{log}");
+        }
+    }
+    assert_eq!(
+        answer(&mut lambda, r#"["function",""]"#),
+        r#"["function",""]"#
+    );
+}
+
+#[test]
 fn a_handler_that_ends_the_request_itself_is_an_error() {
     let script = r#"<?php
 if (file_get_contents('php://input') === '1') { echo "loaded\n"; flush(); }
-return function ($event) { echo "at work\n"; fastcgi_finish_request(); return $event; };
+return function ($event) {
+    echo "at work\n";
+    if ($event === 3) header_remove();
+    fastcgi_finish_request();
+    return $event;
+};
 "#;
     let mut lambda = Function::new(script).start();
-    for (event, is_loud) in [("1", true), ("2", false)] {
+    for (event, is_loud) in [("1", true), ("2", false), ("3", false)] {
         let call = lambda.invoke(event);
         assert_eq!(call.error_type(), "Function.NoResult");
         assert!(call.error_message().contains("fastcgi_finish_request()"));
