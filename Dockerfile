@@ -61,12 +61,13 @@ WORKDIR /src
 # build: the static binaries in /out. The dependencies have a layer of their own.
 FROM toolchain AS build
 COPY Cargo.toml Cargo.lock clippy.toml ./
-# With --target, crt-static stays away from the procedural macros, which cannot be static.
+# With --target, these flags stay away from the procedural macros, which cannot be static. At a fixed address, as PHP is: a start
+# writes no addresses then. Nothing unwinds, as a panic ends the program.
+ENV RUSTFLAGS='-C target-feature=+crt-static -C relocation-model=static -C force-unwind-tables=no'
 RUN mkdir -p src/bin \
  && touch src/lib.rs \
  && echo 'fn main() {}' | tee src/bin/bootstrap.rs >src/bin/lambda-local.rs \
- && RUSTFLAGS='-C target-feature=+crt-static' \
-    cargo build --release --locked --target "$(rustc -vV | sed -n 's/^host: //p')"
+ && cargo build --release --locked --target "$(rustc -vV | sed -n 's/^host: //p')"
 # What the bootstrap is made of, for the layer's manifest.
 COPY layer-build/php/components.sh layer-build/php/
 RUN bash -euo pipefail -c '. layer-build/php/components.sh \
@@ -75,7 +76,7 @@ COPY php php
 COPY src src
 RUN target=$(rustc -vV | sed -n 's/^host: //p') \
  && find src -name '*.rs' -exec touch {} + \
- && RUSTFLAGS='-C target-feature=+crt-static' cargo build --release --locked --target "$target" \
+ && cargo build --release --locked --target "$target" \
  && install -D -t /out "/target/$target/release/bootstrap" "/target/$target/release/lambda-local"
 
 
@@ -151,7 +152,7 @@ RUN /layer-build/php/fetch-sources "$PHP"
 COPY layer-build/php/build-libraries /layer-build/php/
 RUN /layer-build/php/build-libraries
 COPY layer-build/php/programs /layer-build/php/programs
-COPY layer-build/php/build-php layer-build/php/fpm-stderr.patch /layer-build/php/
+COPY layer-build/php/build-php layer-build/php/*.patch /layer-build/php/
 RUN /layer-build/php/build-php "$PHP"
 COPY layer-build/php/assemble layer-build/php/components.sh /layer-build/php/
 RUN /layer-build/php/assemble "$PHP"
