@@ -5,6 +5,8 @@
 
 use std::borrow::Cow;
 
+use simdutf8::compat::from_utf8;
+
 use super::escape::escape;
 use super::head_writer::HeadWriter;
 use super::{Dialect, alb, api_gateway_v1, api_gateway_v2, lattice};
@@ -136,14 +138,11 @@ impl Answer {
     }
 
     fn push_text(&mut self, piece: &[u8]) {
-        let (text, rest) = match std::str::from_utf8(piece) {
+        let (text, rest) = match from_utf8(piece) {
             Ok(text) => (text, &[][..]),
             Err(error) if error.error_len().is_none() => {
                 let (text, rest) = piece.split_at(error.valid_up_to());
-                (
-                    std::str::from_utf8(text).expect("from_utf8 has just said so"),
-                    rest,
-                )
+                (from_utf8(text).expect("it has just said so"), rest)
             }
             Err(_) => {
                 self.become_base64();

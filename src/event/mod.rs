@@ -19,6 +19,7 @@ pub mod stream;
 use cli::{Cli, InvalidCli};
 use http_request::HttpRequest;
 use json::Object;
+use simdutf8::compat::from_utf8;
 
 /// What an invocation brings.
 #[allow(
@@ -69,7 +70,7 @@ pub struct NotJson(pub String);
 impl<'a> Event<'a> {
     /// Decides by shape (AWS's documentation of each event source).
     pub fn decode(event: &'a [u8]) -> Result<Event<'a>, NotJson> {
-        let json = std::str::from_utf8(event).map_err(|error| NotJson(error.to_string()))?;
+        let json = from_utf8(event).map_err(|error| NotJson(error.to_string()))?;
         if !json
             .trim_start_matches([' ', '\t', '\r', '\n'])
             .starts_with('{')
