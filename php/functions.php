@@ -388,6 +388,12 @@ final class Invocation
 
     private static bool $isOver = false;
 
+    /** A shutdown function has ended the request, or at least the output's buffers. */
+    private static bool $mayBeFinished = false;
+
+    /** An error was told. */
+    private static bool $hasFailed = false;
+
     /** What comes is no print of the handler's any more. */
     private static bool $isTold = false;
 
@@ -457,12 +463,13 @@ final class Invocation
     /** Reports what nobody has caught, after the user's own handler for that has had it. */
     public static function fail(\Throwable $uncaught): void
     {
-        self::failAfter(set_exception_handler(null), $uncaught);
+        self::$uncaught = $uncaught;
+        self::ask(set_exception_handler(null), $uncaught);
+        self::report($uncaught);
     }
 
-    private static function failAfter(?callable $users, \Throwable $uncaught): void
+    private static function ask(?callable $users, \Throwable $uncaught): void
     {
-        self::$uncaught = $uncaught;
         if ($users !== null) {
             try {
                 $users($uncaught);
@@ -472,28 +479,39 @@ final class Invocation
                 }
             }
         }
-        self::report($uncaught);
     }
 
     public static function shutDown(): void
     {
         // the user's shutdown functions and destructors come now, and a failure there is one as well, behind a result, too
         $users = set_exception_handler(null);
-        set_exception_handler(static fn (\Throwable $uncaught) => self::failAfter($users, $uncaught));
+        set_exception_handler(static function (\Throwable $uncaught) use ($users): void {
+            // before the user's handler, as nothing comes behind one that calls exit()
+            if (self::$mayBeFinished && !self::$hasFailed) {
+                error_log("Uncaught $uncaught");
+            }
+            self::report($uncaught);
+            self::ask($users, $uncaught);
+        });
+        // fastcgi_finish_request() ends all buffers, and nobody reads what is said behind it
+        ob_start(static function (string $printed, int $phase): string {
+            self::$mayBeFinished = self::$mayBeFinished || ($phase & PHP_OUTPUT_HANDLER_FINAL) !== 0;
+            return $printed;
+        }, 1);
         if (self::$isOver) {
             return;
         }
         $last = error_get_last();
-        if ($last !== null && ($last['type'] & self::FATAL) !== 0) {
+        if (self::$uncaught !== null) {
+            // the user's exception handler has called exit(), or failed itself
+            self::report(self::$uncaught);
+        } elseif ($last !== null && ($last['type'] & self::FATAL) !== 0) {
             $trace = isset($last['trace']) ? self::lines($last['trace']) : [];
             self::reportAs('Function.FatalError', [
                 'errorType' => 'Function.FatalError',
                 'errorMessage' => self::beginning($last['message'], self::MESSAGE),
                 'stackTrace' => ["$last[file]($last[line])", ...$trace],
             ]);
-        } elseif (self::$uncaught !== null) {
-            // the user's exception handler has called exit()
-            self::report(self::$uncaught);
         } elseif (self::$calls) {
             self::reportAs('Function.Exit', [
                 'errorType' => 'Function.Exit',
@@ -505,6 +523,11 @@ final class Invocation
 
     private static function report(\Throwable $uncaught): void
     {
+        if (self::$hasFailed) {
+            // the first one is the invocation's
+            error_log("Uncaught $uncaught");
+            return;
+        }
         $type = match (true) {
             $uncaught instanceof InvalidEvent => 'Runtime.InvalidEvent',
             $uncaught instanceof InvalidResult => 'Function.InvalidResult',
@@ -528,18 +551,28 @@ final class Invocation
     {
         $flags = JSON_INVALID_UTF8_SUBSTITUTE | JSON_UNESCAPED_SLASHES | JSON_UNESCAPED_UNICODE;
         self::mark("error $type", (string) json_encode($error, $flags));
+        self::$hasFailed = true;
         self::$isOver = true;
+        if (ob_get_level() > 0) {
+            // a buffer of the user's, which cannot be removed, may keep it
+            error_log("$error[errorType]: $error[errorMessage]\n" . implode("\n", $error['stackTrace']));
+        }
     }
 
     /** @return array{errorType: string, errorMessage: string, stackTrace: list<string>} */
     private static function described(\Throwable $thrown, int $length = self::MESSAGE): array
     {
         return [
-            // of an anonymous class only what it extends: behind a NUL stands where it is declared
-            'errorType' => strstr($thrown::class, "\0", true) ?: $thrown::class,
+            'errorType' => self::name($thrown::class),
             'errorMessage' => self::beginning($thrown->getMessage(), $length),
             'stackTrace' => [$thrown->getFile() . '(' . $thrown->getLine() . ')', ...self::lines($thrown->getTrace())],
         ];
+    }
+
+    /** Of an anonymous class only what it extends: behind a NUL stands where it is declared. */
+    private static function name(string $class): string
+    {
+        return strstr($class, "\0", true) ?: $class;
     }
 
     private static function beginning(string $text, int $length): string
@@ -563,7 +596,7 @@ final class Invocation
         $lines = [];
         foreach (array_slice($trace, 0, self::FRAMES) as $number => $frame) {
             $place = isset($frame['file']) ? "$frame[file]($frame[line])" : '[internal function]';
-            $lines[] = "#$number $place: " . ($frame['class'] ?? '') . ($frame['type'] ?? '') . $frame['function'] . '()';
+            $lines[] = "#$number $place: " . self::name($frame['class'] ?? '') . ($frame['type'] ?? '') . $frame['function'] . '()';
         }
         $more = count($trace) - count($lines);
         return $more > 0 ? [...$lines, "… and $more more"] : $lines;

@@ -211,6 +211,10 @@ impl<'f> Reply<'f> {
                 log(&document);
                 Err(Failure::NoResult)
             }
+            // the script has removed the header in a header_register_callback() of its own
+            Ok(document) if outcome.is_printed && begun(head).is_none() && document.is_empty() => {
+                Err(Failure::NoResult)
+            }
             Ok(document) if outcome.is_printed && self.fails(head) => {
                 // nobody would see the page
                 log(&document);

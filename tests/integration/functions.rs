@@ -457,18 +457,77 @@ return $ending === 'object' ? $holder : fn ($event) => $event;
 }
 
 #[test]
+fn what_is_thrown_last_is_never_lost() {
+    let script = r#"<?php
+$how = json_decode(file_get_contents('php://input'));
+$behind = function (callable $work) { register_shutdown_function($work); return fn () => 'result'; };
+class Late { function __destruct() { throw new Exception('second'); } }
+switch ($how) {
+    case 'finished':
+        return $behind(function () { fastcgi_finish_request(); throw new Exception('first'); });
+    case 'swallowed':
+        return $behind(function () { ob_start(fn () => '', 0, 0); throw new Exception('first'); });
+    case 'swallowed in the handler':
+        return function () { ob_start(fn () => '', 0, 0); throw new Exception('first'); };
+    case 'exit':
+        set_exception_handler(function () { exit; });
+        return $behind(function () { throw new Exception('first'); });
+    case 'two':
+        $late = new Late();
+        return $behind(function () { register_shutdown_function(function () { echo 'printed'; }); throw new Exception('first'); });
+    case 'header callback':
+        header_register_callback(function () { throw new Exception('second'); });
+        return function () { throw new Exception('first'); };
+    case 'nameless':
+        $thrower = new class { function now() { throw new Exception('first'); } };
+        return fn () => $thrower->now();
+}
+"#;
+    let mut lambda = Function::new(script).start();
+    for (how, is_error) in [
+        ("finished", false),
+        ("swallowed", false),
+        ("swallowed in the handler", true),
+        ("exit", true),
+        ("two", true),
+        ("header callback", true),
+        ("nameless", true),
+    ] {
+        let before = lambda.log().len();
+        let call = lambda.invoke(format!("\"{how}\"").as_str());
+        let log = &call.log[before..];
+        assert_eq!(
+            call.path.ends_with("/error"),
+            is_error,
+            "{how}: {}",
+            call.text()
+        );
+        assert!(log.contains("first"), "{how}: {log}");
+        assert!(!log.contains('\0'), "{how}: {log:?}");
+        match how {
+            "exit" | "two" | "nameless" => assert_eq!(call.error_message(), "first", "{how}"),
+            _ => {}
+        }
+        let tells_both = ["two", "header callback"].contains(&how);
+        assert_eq!(log.contains("second"), tells_both, "{how}: {log}");
+    }
+}
+
+#[test]
 fn a_handler_that_ends_the_request_itself_is_an_error() {
     let script = r#"<?php
-if (file_get_contents('php://input') === '1') { echo "loaded\n"; flush(); }
+$input = file_get_contents('php://input');
+if ($input === '1') { echo "loaded\n"; flush(); }
+if ($input === '4') header_register_callback(function () { header_remove(); });
 return function ($event) {
     echo "at work\n";
-    if ($event === 3) header_remove();
+    if ($event >= 3) header_remove();
     fastcgi_finish_request();
     return $event;
 };
 "#;
     let mut lambda = Function::new(script).start();
-    for (event, is_loud) in [("1", true), ("2", false), ("3", false)] {
+    for (event, is_loud) in [("1", true), ("2", false), ("3", false), ("4", false)] {
         let call = lambda.invoke(event);
         assert_eq!(call.error_type(), "Function.NoResult");
         assert!(call.error_message().contains("fastcgi_finish_request()"));
