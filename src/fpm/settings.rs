@@ -17,10 +17,6 @@ const PHP_INI: &str = include_str!("../../php/php.ini");
 /// that of each file.
 const FILE_CACHE: &str = "opcache.file_cache_consistency_checks = 0\n";
 
-/// Behind [`PHP_INI`] where the function has primed files and but one worker, which nothing but a failure ends: then opcache's
-/// memory need not be shared, and can be had in huge pages. A php-fpm other than the layer's takes shared memory in any case.
-const PRIVATE_MEMORY: &str = "opcache.preferred_memory_model = private\n";
-
 /// Behind [`PHP_INI`] where answers are streamed: no buffer, so that `echo` and `flush()` need no help of the script's.
 const STREAMING: &str =
     "output_buffering = Off\nimplicit_flush = On\nzlib.output_compression = Off\n";
@@ -53,8 +49,6 @@ pub struct Settings {
     pub task_root: PathBuf,
     /// How many workers.
     pub slots: usize,
-    /// Workers are replaced also without a failure: after so many requests, or when the sandbox was restored.
-    pub replaces_workers: bool,
     /// The function's memory in megabytes, where it is known.
     pub memory: Option<u64>,
     /// What scripts print is to leave at once.
@@ -115,9 +109,6 @@ impl Settings {
             let file_cache = file_cache.display();
             writeln!(text, "{FILE_CACHE}opcache.file_cache = {file_cache}")
                 .expect("a String takes every write");
-            if self.slots == 1 && !self.replaces_workers {
-                text.push_str(PRIVATE_MEMORY);
-            }
         }
         text
     }
@@ -207,7 +198,6 @@ mod tests {
             program: None,
             task_root: "/var/task".into(),
             slots: 1,
-            replaces_workers: false,
             memory: None,
             streams: false,
             ini_scan_dir: None,
@@ -316,25 +306,6 @@ mod tests {
             last(&primed, "opcache.file_cache").unwrap(),
             "opcache.file_cache = /tmp/run/opcache"
         );
-    }
-
-    #[test]
-    fn what_is_primed_is_kept_in_private_memory_while_no_other_worker_could_use_it() {
-        let file_cache = Some(Path::new("/tmp/run/opcache"));
-        let is_private =
-            |settings: Settings, file_cache| settings.php_ini(file_cache).contains(PRIVATE_MEMORY);
-        assert!(is_private(settings(), file_cache));
-        assert!(!is_private(settings(), None));
-        let several = Settings {
-            slots: 2,
-            ..settings()
-        };
-        assert!(!is_private(several, file_cache));
-        let replacing = Settings {
-            replaces_workers: true,
-            ..settings()
-        };
-        assert!(!is_private(replacing, file_cache));
     }
 
     #[test]

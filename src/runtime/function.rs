@@ -42,7 +42,6 @@ pub(super) fn function_of(
         program: config.php_fpm.clone(),
         task_root: config.task_root.clone(),
         slots: config.slots,
-        replaces_workers: config.max_requests.is_some() || config.is_snap_start,
         memory: config.memory,
         streams: config.streams,
         ini_scan_dir: config.ini_scan_dir.clone(),

@@ -261,7 +261,6 @@ fn with_php_fpm(test: impl AsyncFnOnce(&Fpm, &Path)) {
             program: None,
             task_root: folder.path().to_owned(),
             slots: 2,
-            replaces_workers: false,
             memory: None,
             streams: false,
             // each case writes its script anew

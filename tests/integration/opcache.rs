@@ -241,32 +241,3 @@ fn a_task_root_behind_a_link_has_it_too() {
     let call = primed.start_at(&link).invoke(get("/"));
     assert_eq!(call.page(), "as primed, more", "{}", call.log);
 }
-
-#[test]
-fn memory_is_shared_where_another_worker_has_a_use_for_it() {
-    let primed = Primed::new();
-    let script = r#"<?php
-        ob_start();
-        phpinfo(INFO_MODULES);
-        preg_match('/shared memory model\s+(\w+)/i', strip_tags(ob_get_clean()), $model);
-        echo str_starts_with(PHP_BINARY, '/opt/') ? 'layer' : 'other', ' ', $model[1];"#;
-    primed.write("added.php", script);
-    let model = |variables: &[(&str, &str)]| {
-        let function = Function::new("")
-            .env("LAMBDA_TASK_ROOT", primed.root().to_str().unwrap())
-            .env("_HANDLER", "added.php");
-        let with = |function: Function, (name, value): &(&str, &str)| function.env(name, value);
-        variables.iter().fold(function, with).start().get("/")
-    };
-    let alone = model(&[]);
-    assert!(
-        ["layer private", "other mmap"].contains(&&*alone),
-        "{alone}"
-    );
-    let (php, _) = alone.split_once(' ').unwrap();
-    let shared = format!("{php} mmap");
-    assert_eq!(model(&[("PHP_LAMBDA_MAX_REQUESTS", "2")]), shared);
-    assert_eq!(model(&[("AWS_LAMBDA_MAX_CONCURRENCY", "2")]), shared);
-    fs::remove_dir_all(primed.cache()).unwrap();
-    assert_eq!(model(&[]), shared);
-}
