@@ -483,24 +483,17 @@ final class Invocation
 
     public static function shutDown(): void
     {
-        // the user's shutdown functions and destructors come now, and a failure there is one as well, behind a result, too
-        $users = set_exception_handler(null);
-        set_exception_handler(static function (\Throwable $uncaught) use ($users): void {
-            // before the user's handler, as nothing comes behind one that calls exit()
-            if (self::$mayBeFinished && !self::$hasFailed) {
-                error_log("Uncaught $uncaught");
-            }
-            self::report($uncaught);
-            self::ask($users, $uncaught);
-        });
-        // fastcgi_finish_request() ends all buffers, and nobody reads what is said behind it
-        ob_start(static function (string $printed, int $phase): string {
-            self::$mayBeFinished = self::$mayBeFinished || ($phase & PHP_OUTPUT_HANDLER_FINAL) !== 0;
-            return $printed;
-        }, 1);
-        if (self::$isOver) {
-            return;
+        if (!self::$isOver) {
+            self::tellWhyItEnded();
         }
+        // behind an error there may be no memory left, and it is the invocation's
+        if (!self::$hasFailed) {
+            self::watchTheEnd();
+        }
+    }
+
+    private static function tellWhyItEnded(): void
+    {
         $last = error_get_last();
         if (self::$uncaught !== null) {
             // the user's exception handler has called exit(), or failed itself
@@ -519,6 +512,25 @@ final class Invocation
                 'stackTrace' => [],
             ]);
         }
+    }
+
+    /** The user's shutdown functions and destructors come now, and what they throw is a failure as well, behind a result, too. */
+    private static function watchTheEnd(): void
+    {
+        $users = set_exception_handler(null);
+        set_exception_handler(static function (\Throwable $uncaught) use ($users): void {
+            // before the user's handler, as nothing comes behind one that calls exit()
+            if (self::$mayBeFinished && !self::$hasFailed) {
+                error_log("Uncaught $uncaught");
+            }
+            self::report($uncaught);
+            self::ask($users, $uncaught);
+        });
+        // fastcgi_finish_request() ends all buffers, and nobody reads what is said behind it
+        ob_start(static function (string $printed, int $phase): string {
+            self::$mayBeFinished = self::$mayBeFinished || ($phase & PHP_OUTPUT_HANDLER_FINAL) !== 0;
+            return $printed;
+        }, 1);
     }
 
     private static function report(\Throwable $uncaught): void

@@ -421,7 +421,7 @@ fn sigterm_and_sigkill_of_the_bootstrap_end_a_command() {
         }
         let php = running
             .iter()
-            .filter(|process| signal == Signal::TERM || !process.title.starts_with("sleep"));
+            .filter(|process| signal == Signal::TERM || !process.title.ends_with("sleep 60"));
         for process in php {
             assert!(
                 process.ends_within(Duration::from_secs(1)),
