@@ -42,6 +42,7 @@ mod tests {
             }
         }
     }
+
     #[test]
     fn it_is_appended_to_what_is_there_if_anything() {
         for before in ["", "x", "{\"body\":\""] {

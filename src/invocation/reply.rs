@@ -211,14 +211,14 @@ impl<'f> Reply<'f> {
                 log(&document);
                 Err(Failure::NoResult)
             }
-            // the script has removed the header in a header_register_callback() of its own
-            Ok(document) if outcome.is_printed && begun(head).is_none() && document.is_empty() => {
-                Err(Failure::NoResult)
-            }
             Ok(document) if outcome.is_printed && self.fails(head) => {
                 // nobody would see the page
                 log(&document);
                 Err(Failure::HttpStatus(head.status))
+            }
+            // the script has removed the header in a header_register_callback() of its own
+            Ok(document) if outcome.is_printed && begun(head).is_none() && document.is_empty() => {
+                Err(Failure::NoResult)
             }
             Ok(document) => Ok(document),
             Err(NoDocument::TooLarge(too_large)) => Err(Failure::ResponseTooLarge(too_large)),
