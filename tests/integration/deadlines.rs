@@ -102,9 +102,7 @@ fn the_worker_is_waited_for_behind_its_answer() {
     lambda.send_event(event);
     let answer = lambda.post();
     assert_eq!(answer.page(), "answered");
-    let next = std::iter::repeat_with(|| lambda.call())
-        .find(|call| call.path.ends_with("/next"))
-        .unwrap();
+    let next = lambda.next_poll();
     assert!(next.log.contains("done behind"), "{}", next.log);
 }
 
@@ -142,8 +140,7 @@ fn the_worker_is_waited_for_behind_an_error_too() {
     let event = lambda.event(get("/?more=1"));
     lambda.send_event(event);
     assert_eq!(lambda.post().error_type(), "Function.HttpStatus");
-    let mut calls = std::iter::repeat_with(|| lambda.call());
-    let next = calls.find(|call| call.path.ends_with("/next")).unwrap();
+    let next = lambda.next_poll();
     assert!(next.log.contains("done behind"), "{}", next.log);
 }
 

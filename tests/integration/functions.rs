@@ -464,7 +464,7 @@ $behind = function (callable $work) { register_shutdown_function($work); return 
 class Late { function __destruct() { throw new Exception('second'); } }
 switch ($how) {
     case 'finished':
-        return $behind(function () { fastcgi_finish_request(); throw new Exception('first'); });
+        return $behind(function () { fastcgi_finish_request(); usleep(50000); throw new Exception('first'); });
     case 'swallowed':
         return $behind(function () { ob_start(fn () => '', 0, 0); throw new Exception('first'); });
     case 'swallowed in the handler':
@@ -495,7 +495,7 @@ switch ($how) {
     ] {
         let before = lambda.log().len();
         let call = lambda.invoke(format!("\"{how}\"").as_str());
-        let log = &call.log[before..];
+        let log = &lambda.next_poll().log[before..];
         assert_eq!(
             call.path.ends_with("/error"),
             is_error,

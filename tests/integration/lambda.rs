@@ -357,6 +357,16 @@ impl Lambda {
         }
     }
 
+    /// Waits until the bootstrap asks for the next event: what the script has done behind its answer is over and logged.
+    pub fn next_poll(&mut self) -> Call {
+        loop {
+            let call = self.call();
+            if call.path.ends_with("/next") {
+                return call;
+            }
+        }
+    }
+
     /// One event and its answer or error.
     pub fn invoke(&mut self, body: impl Into<Vec<u8>>) -> Call {
         let event = self.event(body);

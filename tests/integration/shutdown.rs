@@ -49,7 +49,7 @@ fn sigterm_while_idle_ends_with_success() {
     let mut lambda = Function::new("<?php echo 'up';").start();
     let processes = processes(&mut lambda);
     // the next poll is under way
-    while !lambda.call().path.ends_with("/next") {}
+    lambda.next_poll();
     lambda.signal(Signal::TERM);
     assert_eq!(lambda.wait().code(), Some(0));
     assert_ended(&processes, Duration::ZERO);
@@ -91,7 +91,7 @@ fn sigterm_in_mid_request_lets_no_other_event_in() {
     let mut lambda = Function::new(script).start();
     lambda.get("/");
     // the poll that gets the first of two events
-    while !lambda.call().path.ends_with("/next") {}
+    lambda.next_poll();
     let event = lambda.event(get(&format!("/?term={}", lambda.pid())));
     lambda.send_event(event);
     lambda.send(get("/"));
