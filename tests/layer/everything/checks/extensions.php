@@ -57,6 +57,30 @@ return [
         expect_failure('/Could not find\/open font/', fn () => imagettftext($image, 9, 0, 0, 5, 0, '/tmp/none.ttf', 'a'), 'a font that is not there');
     },
 
+    'more character sets of iconv()' => function (): void {
+        foreach ([
+            "\xc1" => 'EBCDIC-AT-DE EBCDIC-AT-DE-A EBCDIC-CA-FR EBCDIC-DK-NO EBCDIC-DK-NO-A EBCDIC-ES EBCDIC-ES-A EBCDIC-ES-S EBCDIC-FI-SE
+                EBCDIC-FI-SE-A EBCDIC-FR EBCDIC-IS-FRISS EBCDIC-IT EBCDIC-PT EBCDIC-UK EBCDIC-US IBM037 IBM038 IBM1025 IBM1026 IBM1047
+                IBM1097 IBM1112 IBM1122 IBM1123 IBM1130 IBM1132 IBM1137 IBM1140 IBM1141 IBM1142 IBM1143 IBM1144 IBM1145 IBM1146
+                IBM1147 IBM1148 IBM1149 IBM1153 IBM1154 IBM1155 IBM1156 IBM1157 IBM1158 IBM1160 IBM1164 IBM1166 IBM12712 IBM1364
+                IBM1371 IBM1388 IBM1390 IBM1399 IBM16804 IBM256 IBM273 IBM274 IBM275 IBM277 IBM278 IBM280 IBM281 IBM284 IBM285
+                IBM290 IBM297 IBM420 IBM423 IBM424 IBM4517 IBM4899 IBM4971 IBM500 IBM803 IBM870 IBM871 IBM875 IBM880 IBM9030 IBM905
+                IBM918 IBM930 IBM933 IBM935 IBM937 IBM939',
+            'A' => 'IBM1004 IBM1008 IBM1046 IBM1124 IBM1129 IBM1133 IBM1161 IBM1162 IBM1163 IBM1167 IBM4909 IBM5347 IBM891 IBM901 IBM902
+                IBM903 IBM904 IBM9066 IBM921 IBM922 IBM932 IBM943 IBM9448',
+        ] as $encoded => $sets) {
+            foreach (preg_split('/\s+/', $sets) as $set) {
+                expect([$encoded, 'A'], [iconv('UTF-8', $set, 'A'), iconv($set, 'UTF-8', $encoded)], $set);
+            }
+        }
+        // without a way of its own this goes over Unicode, which lacks the character
+        expect("\x53", iconv('IBM1008', 'IBM420', "\x5b"), 'between two Arabic sets');
+        // with the tables that these share, and one of the base layer
+        expect('漢', iconv('EUC-TW', 'UTF-8', iconv('UTF-8', 'EUC-TW', '漢')), 'CNS 11643');
+        expect('漢', iconv('ISO-2022-CN', 'UTF-8', iconv('UTF-8', 'ISO-2022-CN', '漢')), 'CNS 11643 by escapes');
+        expect('中', iconv('ISO-2022-CN-EXT', 'UTF-8', iconv('UTF-8', 'ISO-2022-CN-EXT', '中')), 'GB 2312');
+    },
+
     // The only locale of the layer, C.utf8, is never translated: messages stay as they are.
     'gettext' => function (): void {
         $folder = temporary_folder();
