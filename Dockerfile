@@ -152,7 +152,7 @@ RUN /layer-build/php/fetch-sources "$PHP"
 COPY layer-build/php/build-libraries /layer-build/php/
 RUN /layer-build/php/build-libraries
 COPY layer-build/php/programs /layer-build/php/programs
-COPY layer-build/php/build-php layer-build/php/fpm-stderr.patch /layer-build/php/
+COPY layer-build/php/build-php layer-build/php/fpm-workers.patch /layer-build/php/
 RUN /layer-build/php/build-php "$PHP"
 COPY layer-build/php/assemble layer-build/php/components.sh /layer-build/php/
 RUN /layer-build/php/assemble "$PHP"

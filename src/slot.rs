@@ -223,17 +223,10 @@ impl Slot {
         // the answer is to be on its way first
         tokio::task::yield_now().await;
         let begun = Instant::now();
-        let pong = async {
-            match &self.connection {
-                None => true,
-                Some(connection) if connection.is_reusable() => self.ping(None).await.is_ok(),
-                // waits in the socket's backlog until the worker is free
-                Some(_) => self.connect().await.is_ok(),
-            }
-        };
+        let idle = self.idle();
         let is_settled = match deadline {
-            Some(deadline) => timeout_at(deadline, pong).await.unwrap_or(false),
-            None => pong.await,
+            Some(deadline) => timeout_at(deadline, idle).await.unwrap_or(false),
+            None => idle.await,
         };
         self.served += 1;
         if !is_settled {
@@ -245,6 +238,25 @@ impl Slot {
             self.fpm.drain_pipes(self.index);
         }
         is_settled
+    }
+
+    /// Waits until the worker is done with the request that it has answered. False: it has died. True at once when it was
+    /// killed already.
+    async fn idle(&mut self) -> bool {
+        let Some(connection) = &self.connection else {
+            return true;
+        };
+        let is_reusable = connection.is_reusable();
+        self.fpm.answered(self.index);
+        // in the socket's backlog a new connection waits until the worker is free
+        if !is_reusable && self.connect().await.is_err() {
+            return false;
+        }
+        match self.fpm.says_when_idle(self.index) {
+            true => self.fpm.idle(self.index).await,
+            false if is_reusable => self.ping(None).await.is_ok(),
+            false => true,
+        }
     }
 
     /// Replaces the worker when it has served so many requests.
@@ -354,6 +366,7 @@ impl Slot {
             let how = format!("did not end: {}", cause.trim_end_matches('.'));
             return Err(Failure::WarmupFailed(how));
         }
+        self.fpm.answered(self.index);
         self.drain().await;
         match status {
             Some(status @ 500..) => Err(Failure::WarmupFailed(format!(
@@ -385,6 +398,7 @@ impl Slot {
                 Part::End => break,
             }
         }
+        self.fpm.answered(self.index);
         let output = String::from_utf8_lossy(&output);
         let version = output
             .lines()

@@ -10,6 +10,7 @@ use std::rc::Rc;
 
 use tokio::task::AbortHandle;
 
+use super::idle::Idle;
 use super::master::{self, Launch, Master};
 use super::output::{MasterStderr, Output};
 use super::primed::Primed;
@@ -38,6 +39,7 @@ pub(super) fn launch(
     run_dir: &Path,
     generation: u32,
     output: &Rc<Output>,
+    idle: &[Idle],
 ) -> Result<Running, StartError> {
     let failed = |what: &str| {
         let what = what.to_owned();
@@ -80,8 +82,15 @@ pub(super) fn launch(
 
     let (stderr, stderr_writer) = MasterStderr::new(output.clone()).map_err(failed("no pipe"))?;
     output.keep_first_words();
-    let stderrs: Vec<_> = (0..settings.slots)
-        .map(|slot| (pool_name(slot), output.stderr(slot).as_raw_fd()))
+    let for_workers: Vec<_> = (0..settings.slots)
+        .flat_map(|slot| {
+            let pool = pool_name(slot);
+            let stderr = (
+                format!("FPM_STDERR_{pool}"),
+                output.stderr(slot).as_raw_fd(),
+            );
+            [stderr, (format!("FPM_IDLE_{pool}"), idle[slot].fd())]
+        })
         .collect();
     let inherited = listeners.iter().map(|listener| listener.as_raw_fd());
     let master = Master::spawn(Launch {
@@ -95,9 +104,9 @@ pub(super) fn launch(
         scan_dir: settings.scan_dir(overlay.as_deref()),
         inherited: inherited
             .chain(pools.iter().map(|(_, log_fd)| *log_fd))
-            .chain(stderrs.iter().map(|(_, stderr_fd)| *stderr_fd))
+            .chain(for_workers.iter().map(|(_, fd)| *fd))
             .collect(),
-        stderrs,
+        for_workers,
         stderr: stderr_writer,
     })
     .map_err(failed(&program.display().to_string()))?;

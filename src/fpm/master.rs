@@ -25,8 +25,8 @@ pub(super) struct Launch<'l> {
     pub(super) sockets: String,
     /// `PHP_INI_SCAN_DIR`.
     pub(super) scan_dir: OsString,
-    /// The descriptor that is to be the stderr of a pool's workers.
-    pub(super) stderrs: Vec<(String, RawFd)>,
+    /// Variables that name a descriptor for the workers of a pool.
+    pub(super) for_workers: Vec<(String, RawFd)>,
     /// Descriptors that php-fpm gets under their own numbers.
     pub(super) inherited: Vec<RawFd>,
     pub(super) stderr: OwnedFd,
@@ -59,9 +59,9 @@ impl Master {
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(launch.stderr);
-        // the layer's php-fpm understands it, any other does not look at it
-        for (pool, fd) in launch.stderrs {
-            command.env(format!("FPM_STDERR_{pool}"), fd.to_string());
+        // the layer's php-fpm understands them, any other does not look at them
+        for (variable, fd) in launch.for_workers {
+            command.env(variable, fd.to_string());
         }
         if launch.task_root.is_dir() {
             command.current_dir(launch.task_root);

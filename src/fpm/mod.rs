@@ -4,6 +4,7 @@
 
 mod entries;
 mod event_runner;
+mod idle;
 mod launch;
 mod master;
 pub mod master_line;
@@ -26,6 +27,7 @@ use tempfile::TempDir;
 use tokio::sync::watch;
 use tokio::task::AbortHandle;
 
+use self::idle::Idle;
 use self::launch::Running;
 use self::master_line::WorkerExit;
 use self::output::Output;
@@ -51,6 +53,7 @@ pub struct Fpm {
     primed: Option<Primed>,
     run_dir: TempDir,
     output: Rc<Output>,
+    idle: Vec<Idle>,
     running: RefCell<Rc<Running>>,
     generation: Cell<u32>,
     workers: Vec<RefCell<Option<Rc<Worker>>>>,
@@ -94,9 +97,13 @@ impl Fpm {
         let output = Output::new(settings.slots, log)
             .map_err(|error| StartError(format!("no pipes: {error}")))?;
         let output = Rc::new(output);
+        let idle: Vec<Idle> = (0..settings.slots)
+            .map(|_| Idle::new())
+            .collect::<Result<_, _>>()
+            .map_err(|error| StartError(format!("no eventfd: {error}")))?;
         let mut primed = Primed::find(&settings.task_root);
         let run = run_dir.path();
-        let running = launch::launch(&settings, primed.is_some(), run, 0, &output)?;
+        let running = launch::launch(&settings, primed.is_some(), run, 0, &output, &idle)?;
         // php-fpm starts meanwhile: it looks into its file cache when it runs the first script
         if let Err(warning) = primed.as_ref().map_or(Ok(()), Primed::check) {
             output.warn(&warning);
@@ -122,6 +129,7 @@ impl Fpm {
             primed,
             run_dir,
             output,
+            idle,
         })
     }
 
@@ -187,11 +195,12 @@ impl Fpm {
         if self.is_running() {
             return Ok(());
         }
-        for worker in &self.workers {
+        for (slot, worker) in self.workers.iter().enumerate() {
             if let Some(worker) = worker.take() {
                 worker.kill(worker.freeze());
                 worker.exited().await;
             }
+            self.idle[slot].forget();
         }
         let generation = self.generation.get() + 1;
         self.generation.set(generation);
@@ -201,6 +210,7 @@ impl Fpm {
             self.run_dir.path(),
             generation,
             &self.output,
+            &self.idle,
         )?;
         if let Some(primed) = &self.primed {
             launch::fill_file_cache(primed, self.run_dir.path())?;
@@ -209,14 +219,46 @@ impl Fpm {
         Ok(())
     }
 
-    /// Takes note of the worker that a slot has just connected to. True: it is another one than the last.
+    /// Takes note of the worker that has just answered a slot for the first time on a connection. True: it is another one than
+    /// the last.
     pub fn adopt_worker(&self, slot: usize) -> bool {
         let master = self.running.borrow().master.pid();
         let worker = Worker::find(master, &pool_name(slot), self.output.stderr(slot)).map(Rc::new);
         let pid = worker.as_ref().map(|worker| worker.pid());
         self.workers[slot].replace(worker);
         self.has_answered.set(true);
-        self.last_workers[slot].replace(pid) != pid || pid.is_none()
+        let is_new = self.last_workers[slot].replace(pid) != pid || pid.is_none();
+        if is_new {
+            // what it has answered is one request, and nobody waited for it yet
+            self.idle[slot].only_one_answered();
+        }
+        is_new
+    }
+
+    /// Takes note of a request that the slot's worker has answered, or whose answer is taken no longer.
+    pub fn answered(&self, slot: usize) {
+        self.idle[slot].answered();
+    }
+
+    /// Whether the slot's worker says when it is done with a request, for [`Fpm::idle`].
+    pub fn says_when_idle(&self, slot: usize) -> bool {
+        let worker = self.workers[slot].borrow();
+        // the layer's php-fpm does both
+        worker
+            .as_ref()
+            .is_some_and(|worker| worker.through_master().is_none())
+    }
+
+    /// Waits until the slot's worker is done with all that it has answered. False: it has died.
+    pub async fn idle(&self, slot: usize) -> bool {
+        let Some(worker) = self.workers[slot].borrow().clone() else {
+            return false;
+        };
+        tokio::select! {
+            biased;
+            () = self.idle[slot].wait() => true,
+            () = worker.exited() => false,
+        }
     }
 
     /// Whether the slot has a worker now.
@@ -319,6 +361,7 @@ impl Fpm {
     pub fn forget_worker(&self, slot: usize) {
         self.output.give_mark_up(slot);
         self.workers[slot].take();
+        self.idle[slot].forget();
     }
 
     /// Kills the slot's worker with everything that it started, waits until it is gone, and drains what it had written.

@@ -8,3 +8,4 @@ pub mod lines;
 pub mod pidfd;
 pub mod pipe;
 pub mod program;
+pub mod watched;

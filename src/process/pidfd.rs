@@ -4,8 +4,9 @@ use std::io;
 use std::os::fd::{AsFd as _, OwnedFd};
 
 use rustix::process::{Pid, PidfdFlags, Signal};
-use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
+
+use super::watched::watched;
 
 /// A process that can be signalled and whose end can be waited for.
 pub struct PidFd(AsyncFd<OwnedFd>);
@@ -14,14 +15,7 @@ impl PidFd {
     /// Opens the process that `pid` names at this moment.
     pub fn open(pid: Pid) -> io::Result<PidFd> {
         let fd = rustix::process::pidfd_open(pid, PidfdFlags::NONBLOCK)?;
-        #[allow(
-            unsafe_code,
-            reason = "an OwnedFd is always the same open descriptor, which is all that is asked"
-        )]
-        let registered = unsafe { AsyncFd::register_with_interest(fd, Interest::READABLE) };
-        Ok(PidFd(
-            registered.map_err(|error| io::Error::other(error.to_string()))?,
-        ))
+        Ok(PidFd(watched(fd)?))
     }
 
     /// A process that has ended already is no error: that is what signals are for here.

@@ -94,19 +94,6 @@ fn nothing_of_a_stopped_script_reaches_the_next_answer() {
 }
 
 #[test]
-fn the_worker_is_waited_for_behind_its_answer() {
-    let script = "<?php echo 'answered'; if ($_GET['more'] ?? 0) { fastcgi_finish_request(); usleep(200000); error_log('done behind'); }";
-    let mut lambda = Function::new(script).start();
-    lambda.get("/");
-    let event = lambda.event(get("/?more=1"));
-    lambda.send_event(event);
-    let answer = lambda.post();
-    assert_eq!(answer.page(), "answered");
-    let next = lambda.next_poll();
-    assert!(next.log.contains("done behind"), "{}", next.log);
-}
-
-#[test]
 fn a_worker_that_goes_on_behind_its_answer_is_stopped_at_the_deadline() {
     let script = "<?php echo getmypid(); if ($_GET['more'] ?? 0) { fastcgi_finish_request(); sleep(60); error_log('AFTER'); }";
     let mut lambda = function(script).start();
@@ -127,21 +114,6 @@ fn an_upload_whose_answer_comes_before_it_was_read() {
         assert_eq!(lambda.invoke(event.clone()).page(), "early");
         assert_eq!(lambda.get("/"), "up");
     }
-}
-
-#[test]
-fn the_worker_is_waited_for_behind_an_error_too() {
-    let script = "<?php http_response_code(500); echo getmypid(); \
-        if ($_GET['more'] ?? 0) { fastcgi_finish_request(); usleep(200000); error_log('done behind'); }";
-    let mut lambda = Function::new(script)
-        .env("PHP_LAMBDA_ERROR_STATUS_CODES", "500")
-        .start();
-    lambda.invoke(get("/"));
-    let event = lambda.event(get("/?more=1"));
-    lambda.send_event(event);
-    assert_eq!(lambda.post().error_type(), "Function.HttpStatus");
-    let next = lambda.next_poll();
-    assert!(next.log.contains("done behind"), "{}", next.log);
 }
 
 #[test]

@@ -12,6 +12,7 @@ mod program;
 
 mod application;
 mod architecture;
+mod behind_the_answer;
 mod configuration;
 mod console;
 mod deadlines;
