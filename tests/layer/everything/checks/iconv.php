@@ -40,7 +40,7 @@ return ['iconv' => function (): void {
     expect('ab', iconv('UTF-8', 'ASCII//IGNORE', 'ab'), 'a suffix');
     expect('EUR', iconv('UTF-8', 'ASCII//TRANSLIT', '€'), 'what is like it');
     if (!file_exists('/opt/php/lib/gconv/IBM037.so')) {
-        expect_failure('/Wrong encoding, conversion from "UTF-8" to "IBM037" is not allowed/', fn () => iconv('UTF-8', 'IBM037', 'a'),
+        expect_failure('/Wrong encoding, .*IBM037.* is not allowed/', fn () => iconv('UTF-8', 'IBM037', 'a'),
             'one of the other layer');
     }
 }];
