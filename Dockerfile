@@ -60,11 +60,11 @@ WORKDIR /src
 
 # build: the static binaries in /out. The dependencies have a layer of their own.
 FROM toolchain AS build
-COPY Cargo.toml Cargo.lock clippy.toml ./
+COPY Cargo.toml Cargo.lock clippy.toml layer-build/rustflags ./
 # With --target, these flags stay away from the procedural macros, which cannot be static. At a fixed address, as PHP is: a start
 # writes no addresses then. Nothing unwinds, as a panic ends the program.
-ENV RUSTFLAGS='-C target-feature=+crt-static -C relocation-model=static -C force-unwind-tables=no'
-RUN mkdir -p src/bin \
+RUN export RUSTFLAGS="$(cat rustflags)" \
+ && mkdir -p src/bin \
  && touch src/lib.rs \
  && echo 'fn main() {}' | tee src/bin/bootstrap.rs >src/bin/lambda-local.rs \
  && cargo build --release --locked --target "$(rustc -vV | sed -n 's/^host: //p')"
@@ -74,7 +74,8 @@ RUN bash -euo pipefail -c '. layer-build/php/components.sh \
  && COMPONENTS=/components component_crates "$(rustc -vV | sed -n "s/^host: //p")" . --prune axum --prune clap --prune zip'
 COPY php php
 COPY src src
-RUN target=$(rustc -vV | sed -n 's/^host: //p') \
+RUN export RUSTFLAGS="$(cat rustflags)" \
+ && target=$(rustc -vV | sed -n 's/^host: //p') \
  && find src -name '*.rs' -exec touch {} + \
  && cargo build --release --locked --target "$target" \
  && install -D -t /out "/target/$target/release/bootstrap" "/target/$target/release/lambda-local"
