@@ -7,7 +7,9 @@ use std::path::Path;
 
 use php_fpm_lambda::cgi::params::{Script, of_request};
 use php_fpm_lambda::event::Event;
-use php_fpm_lambda::fastcgi::record::{MAX_CONTENT, encode_request, stdin_header};
+use php_fpm_lambda::fastcgi::record::{
+    FIRST_REQUEST_ID, MAX_CONTENT, encode_request, stdin_header,
+};
 use php_fpm_lambda::fpm::settings::PING_PATH;
 use php_fpm_lambda::slot::encode;
 
@@ -115,10 +117,10 @@ pub fn request_of(event: &[u8], task_root: &Path) -> Vec<u8> {
         .unwrap_or_default()
         .chunks(MAX_CONTENT)
     {
-        bytes.extend(stdin_header(record.len()));
+        bytes.extend(stdin_header(FIRST_REQUEST_ID, record.len()));
         bytes.extend_from_slice(record);
     }
-    bytes.extend(stdin_header(0));
+    bytes.extend(stdin_header(FIRST_REQUEST_ID, 0));
     bytes
 }
 
@@ -133,6 +135,6 @@ pub fn ping() -> Vec<u8> {
         .iter()
         .map(|(name, value)| (name.as_bytes(), value.as_bytes()));
     let mut bytes = encode_request(pairs).expect("these are short");
-    bytes.extend(stdin_header(0));
+    bytes.extend(stdin_header(FIRST_REQUEST_ID, 0));
     bytes
 }

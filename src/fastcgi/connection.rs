@@ -7,7 +7,7 @@ use std::path::Path;
 use tokio::io::Interest;
 use tokio::net::UnixStream;
 
-use super::record::{Decoder, MAX_CONTENT, Part, ProtocolError, stdin_header};
+use super::record::{Decoder, MAX_CONTENT, Part, ProtocolError, number, stdin_header};
 
 /// Bytes that are read at once: a whole record.
 const BUFFER_LEN: usize = 64 * 1024;
@@ -24,6 +24,8 @@ pub struct Connection {
     start: usize,
     end: usize,
     is_reusable: bool,
+    /// Of the last request. Each has another, so that what belongs to an earlier one is never taken for its answer.
+    request_id: u16,
 }
 
 /// Why a request has no answer. The connection must be given up in each case.
@@ -63,6 +65,7 @@ impl Connection {
             start: 0,
             end: 0,
             is_reusable: true,
+            request_id: 0,
         })
     }
 
@@ -72,11 +75,15 @@ impl Connection {
     }
 
     /// Begins a request: `head` from [`encode_request`](super::record::encode_request), and the body.
-    pub fn request<'c>(&'c mut self, head: Vec<u8>, body: &'c [u8]) -> Exchange<'c> {
+    pub fn request<'c>(&'c mut self, mut head: Vec<u8>, body: &'c [u8]) -> Exchange<'c> {
         self.is_reusable = false;
+        // 0 is for records that belong to no request
+        self.request_id = self.request_id.checked_add(1).unwrap_or(1);
+        number(&mut head, self.request_id);
+        self.decoder.begin(self.request_id);
         Exchange {
+            outgoing: Outgoing::new(head, self.request_id, body),
             connection: self,
-            outgoing: Outgoing::new(head, body),
             is_begun: false,
         }
     }
@@ -192,6 +199,7 @@ impl Exchange<'_> {
 
 /// What is still to be written: bytes of our own, then the body in records.
 struct Outgoing<'c> {
+    request_id: u16,
     /// The parameters, later the header of the current record.
     own: Vec<u8>,
     own_sent: usize,
@@ -204,17 +212,18 @@ struct Outgoing<'c> {
 }
 
 impl<'c> Outgoing<'c> {
-    fn new(mut head: Vec<u8>, body: &'c [u8]) -> Outgoing<'c> {
+    fn new(mut head: Vec<u8>, request_id: u16, body: &'c [u8]) -> Outgoing<'c> {
         let is_small = body.len() <= SMALL_BODY;
         if is_small {
             if !body.is_empty() {
-                head.extend(stdin_header(body.len()));
+                head.extend(stdin_header(request_id, body.len()));
                 head.extend_from_slice(body);
             }
-            head.extend(stdin_header(0));
+            head.extend(stdin_header(request_id, 0));
         }
         let body = if is_small { &[] } else { body };
         Outgoing {
+            request_id,
             own: head,
             own_sent: 0,
             content: &[],
@@ -241,7 +250,8 @@ impl<'c> Outgoing<'c> {
         if self.own_sent == self.own.len() && self.content.is_empty() && !self.is_ended {
             (self.content, self.body) = self.body.split_at(self.body.len().min(MAX_CONTENT));
             self.own.clear();
-            self.own.extend(stdin_header(self.content.len()));
+            self.own
+                .extend(stdin_header(self.request_id, self.content.len()));
             self.own_sent = 0;
             self.is_ended = self.content.is_empty();
         }
@@ -262,7 +272,7 @@ mod tests {
 
     /// All bytes of a request when each write takes at most `step`.
     fn written(head: &[u8], body: &[u8], step: usize) -> Vec<u8> {
-        let mut outgoing = Outgoing::new(head.to_vec(), body);
+        let mut outgoing = Outgoing::new(head.to_vec(), 7, body);
         let mut bytes = Vec::new();
         while !outgoing.is_done() {
             let [own, content] = outgoing.slices();
@@ -293,13 +303,57 @@ mod tests {
             let body: Vec<u8> = (0..len).map(|index| index as u8).collect();
             let mut expected = b"head".to_vec();
             for record in body.chunks(MAX_CONTENT) {
-                expected.extend(stdin_header(record.len()));
+                expected.extend(stdin_header(7, record.len()));
                 expected.extend_from_slice(record);
             }
-            expected.extend(stdin_header(0));
+            expected.extend(stdin_header(7, 0));
             for step in [7, 65_536, usize::MAX] {
                 assert_eq!(written(b"head", &body, step), expected, "{len} {step}");
             }
         }
+    }
+
+    /// What is left of an answer, such as a process writes that a script has forked, is never taken for that of the next request.
+    #[tokio::test]
+    async fn what_comes_late_is_an_error_and_not_the_next_answer() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("socket");
+        let listener = tokio::net::UnixListener::bind(&path).unwrap();
+        let mut connection = Connection::open(&path).await.unwrap();
+        let (worker, _) = listener.accept().await.unwrap();
+        let answer = |id: u8| {
+            let output = [
+                1,
+                6,
+                0,
+                id,
+                0,
+                8,
+                0,
+                0,
+                b'a',
+                b'n',
+                b's',
+                b'w',
+                b'e',
+                b'r',
+                b' ',
+                b'0' + id,
+            ];
+            let end = [1, 3, 0, id, 0, 8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+            [output, end].concat()
+        };
+        let head = || super::super::record::encode_request(std::iter::empty()).unwrap();
+
+        worker.try_write(&answer(1)).unwrap();
+        let mut exchange = connection.request(head(), b"");
+        assert_eq!(exchange.next().await.unwrap(), Part::Stdout(b"answer 1"));
+        assert_eq!(exchange.next().await.unwrap(), Part::End);
+        assert!(connection.is_reusable());
+
+        worker.try_write(&answer(1)).unwrap();
+        let mut exchange = connection.request(head(), b"");
+        assert!(matches!(exchange.next().await, Err(Error::Protocol(_))));
+        assert!(!connection.is_reusable());
     }
 }

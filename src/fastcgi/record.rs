@@ -3,8 +3,8 @@
 /// The longest content of a record that php-fpm takes, in bytes; a multiple of 8, so that it needs no padding.
 pub const MAX_CONTENT: usize = 0xfff8;
 
-/// The only request id: a connection carries one request at a time.
-const REQUEST_ID: u16 = 1;
+/// The id that [`encode_request`] gives its records; [`number`] gives them another.
+pub const FIRST_REQUEST_ID: u16 = 1;
 
 const HEADER_LEN: usize = 8;
 const VERSION: u8 = 1;
@@ -18,8 +18,8 @@ const RESPONDER: u8 = 1;
 const KEEP_CONN: u8 = 1;
 const REQUEST_COMPLETE: u8 = 0;
 
-fn header(kind: u8, content_len: usize) -> [u8; HEADER_LEN] {
-    let [id_high, id_low] = REQUEST_ID.to_be_bytes();
+fn header(kind: u8, request_id: u16, content_len: usize) -> [u8; HEADER_LEN] {
+    let [id_high, id_low] = request_id.to_be_bytes();
     let [len_high, len_low] = u16::try_from(content_len)
         .expect("callers stay below MAX_CONTENT")
         .to_be_bytes();
@@ -27,8 +27,18 @@ fn header(kind: u8, content_len: usize) -> [u8; HEADER_LEN] {
 }
 
 /// The header of a STDIN record; the length 0 ends the body.
-pub fn stdin_header(content_len: usize) -> [u8; HEADER_LEN] {
-    header(STDIN, content_len)
+pub fn stdin_header(request_id: u16, content_len: usize) -> [u8; HEADER_LEN] {
+    header(STDIN, request_id, content_len)
+}
+
+/// Makes the records of [`encode_request`] those of a request with this id.
+pub fn number(records: &mut [u8], request_id: u16) {
+    let mut rest = records;
+    while let Some((header, behind)) = rest.split_first_chunk_mut::<HEADER_LEN>() {
+        [header[2], header[3]] = request_id.to_be_bytes();
+        let content_len = usize::from(u16::from_be_bytes([header[4], header[5]]));
+        rest = &mut behind[content_len..];
+    }
 }
 
 /// One parameter is too long for a record, which php-fpm cannot take.
@@ -47,7 +57,7 @@ pub fn encode_request<'p>(
     params: impl Iterator<Item = (&'p [u8], &'p [u8])>,
 ) -> Result<Vec<u8>, ParamTooLong> {
     let mut bytes = Vec::with_capacity(4096);
-    bytes.extend(header(BEGIN_REQUEST, 8));
+    bytes.extend(header(BEGIN_REQUEST, FIRST_REQUEST_ID, 8));
     bytes.extend([0, RESPONDER, KEEP_CONN, 0, 0, 0, 0, 0]);
     let mut start = begin_params(&mut bytes);
     for (name, value) in params {
@@ -76,13 +86,17 @@ pub fn encode_request<'p>(
 
 /// Returns where the record's content begins; its length is still 0, which is how the stream of parameters ends.
 fn begin_params(bytes: &mut Vec<u8>) -> usize {
-    bytes.extend(header(PARAMS, 0));
+    bytes.extend(header(PARAMS, FIRST_REQUEST_ID, 0));
     bytes.len()
 }
 
 fn end_params(bytes: &mut [u8], start: usize) {
     let content_len = bytes.len() - start;
-    bytes[start - HEADER_LEN..start].copy_from_slice(&header(PARAMS, content_len));
+    bytes[start - HEADER_LEN..start].copy_from_slice(&header(
+        PARAMS,
+        FIRST_REQUEST_ID,
+        content_len,
+    ));
 }
 
 fn length_len(len: usize) -> usize {
@@ -115,6 +129,8 @@ pub struct ProtocolError(pub &'static str);
 /// Takes the bytes of a connection apart. Pieces of a record are handed out as they come, so that a record need not fit anywhere.
 #[derive(Debug, Default)]
 pub struct Decoder {
+    /// The request that is answered.
+    request_id: u16,
     header: [u8; HEADER_LEN],
     header_len: usize,
     /// Of the current record, what has not come yet.
@@ -126,6 +142,12 @@ pub struct Decoder {
 }
 
 impl Decoder {
+    /// From here on a request with this id is answered, and records of any other are an error: a process that a script has
+    /// left behind may have the connection.
+    pub fn begin(&mut self, request_id: u16) {
+        self.request_id = request_id;
+    }
+
     /// Takes bytes from the beginning of `input` and says how many. `None`: all were taken, more are needed.
     pub fn decode<'b>(
         &mut self,
@@ -202,8 +224,8 @@ impl Decoder {
         if version != VERSION {
             return Err(ProtocolError("a record of an unknown version"));
         }
-        if u16::from_be_bytes([id_high, id_low]) != REQUEST_ID {
-            return Err(ProtocolError("a record of a request that was not made"));
+        if u16::from_be_bytes([id_high, id_low]) != self.request_id {
+            return Err(ProtocolError("a record of another request"));
         }
         if kind == END_REQUEST && self.content_left != self.end.len() {
             return Err(ProtocolError("an END_REQUEST record of the wrong length"));
@@ -219,7 +241,7 @@ mod tests {
     /// Records as php-fpm writes them, padded to a multiple of 8.
     fn record(kind: u8, content: &[u8]) -> Vec<u8> {
         let padding = content.len().next_multiple_of(8) - content.len();
-        let mut bytes = header(kind, content.len()).to_vec();
+        let mut bytes = header(kind, FIRST_REQUEST_ID, content.len()).to_vec();
         bytes[6] = padding as u8;
         bytes.extend_from_slice(content);
         bytes.extend(std::iter::repeat_n(0xee, padding));
@@ -229,6 +251,7 @@ mod tests {
     /// Output, errors and how many requests ended.
     fn decode(pieces: &[&[u8]]) -> Result<(Vec<u8>, Vec<u8>, usize), ProtocolError> {
         let mut decoder = Decoder::default();
+        decoder.begin(FIRST_REQUEST_ID);
         let (mut output, mut errors, mut ends) = (Vec::new(), Vec::new(), 0);
         for piece in pieces {
             let mut rest = *piece;
@@ -372,6 +395,27 @@ mod tests {
             assert_eq!(pairs(&bytes), params, "{size}");
         }
         assert_eq!(pairs(&encode_request(std::iter::empty()).unwrap()), []);
+    }
+
+    #[test]
+    fn all_records_of_a_request_have_its_number() {
+        let values = [vec![b'x'; 40_000], vec![b'y'; 40_000], Vec::new()];
+        let params = values.iter().map(|value| (&b"A"[..], &value[..]));
+        let mut bytes = encode_request(params.clone()).unwrap();
+        let before = pairs(&bytes);
+        number(&mut bytes, 0x1234);
+        assert_eq!(pairs(&bytes), before);
+        let mut rest = &bytes[..];
+        let mut records = 0;
+        while !rest.is_empty() {
+            assert_eq!(rest[2..4], [0x12, 0x34]);
+            rest = &rest[HEADER_LEN + usize::from(u16::from_be_bytes([rest[4], rest[5]]))..];
+            records += 1;
+        }
+        assert_eq!(
+            records, 4,
+            "the beginning, two of parameters, and their end"
+        );
     }
 
     #[test]
