@@ -248,8 +248,8 @@ impl Slot {
         };
         let is_reusable = connection.is_reusable();
         self.fpm.answered(self.index);
-        // in the socket's backlog a new connection waits until the worker is free
-        if !is_reusable && self.connect().await.is_err() {
+        // in the socket's backlog a new connection waits until the worker is free; if it is another one's, that has died
+        if !is_reusable && !matches!(self.connect().await, Ok(false)) {
             return false;
         }
         match self.fpm.says_when_idle(self.index) {
@@ -366,7 +366,14 @@ impl Slot {
             let how = format!("did not end: {}", cause.trim_end_matches('.'));
             return Err(Failure::WarmupFailed(how));
         }
-        self.fpm.answered(self.index);
+        if !self.idle().await {
+            let cause = self.cause_of_death().await.to_string();
+            let how = format!(
+                "did not end behind its answer: {}",
+                cause.trim_end_matches('.')
+            );
+            return Err(Failure::WarmupFailed(how));
+        }
         self.drain().await;
         match status {
             Some(status @ 500..) => Err(Failure::WarmupFailed(format!(

@@ -279,6 +279,10 @@ fn a_warm_up_that_fails_is_an_error_of_the_start() {
             "<?php exec('kill -SEGV ' . getmypid()); sleep(9);",
             "SIGSEGV",
         ),
+        (
+            "<?php fastcgi_finish_request(); usleep(50000); exec('kill -SEGV ' . getmypid()); sleep(60);",
+            "did not end behind its answer: The PHP worker was ended by signal 11 (SIGSEGV)",
+        ),
     ] {
         let function = Function::new("").file("warmup.php", script);
         let text = message(

@@ -454,6 +454,28 @@ fn a_script_that_outlives_a_lambda_that_hung_up_has_until_the_deadline() {
 }
 
 #[test]
+fn a_worker_that_dies_when_lambda_has_hung_up_is_replaced_by_a_warm_one() {
+    let function = php(
+        "$warm = fopen(getenv('TMPDIR') . '/warm', 'r'); if (isset($_GET['ok'])) exit((string) (fgets($warm) == getmypid())); \
+         ignore_user_abort(true); \
+         while (!connection_aborted()) { echo str_repeat('x', 4096); flush(); } exec('kill -SEGV ' . getmypid()); sleep(60);",
+    );
+    let warmup = "<?php file_put_contents(getenv('TMPDIR') . '/warm', getmypid());";
+    let wire = Wire::start(
+        function
+            .file("warmup.php", warmup)
+            .env("PHP_LAMBDA_WARMUP", "warmup.php"),
+    );
+    assert_eq!(wire.answer(get("/?ok")).1, b"1");
+    let mut post = wire.send(get("/"));
+    post.chunk().unwrap();
+    drop(post);
+    assert_eq!(wire.answer(get("/?ok")).1, b"1", "the new worker is warm");
+    let log = wire.lambda.log();
+    assert!(log.contains("or died, after the answer"), "{log}");
+}
+
+#[test]
 fn a_stream_that_is_refused_is_broken_off_though_the_connection_stays_open() {
     let wire = Wire::start(php(
         "if (isset($_GET['ok'])) exit('fine'); while (true) { echo str_repeat('x', 65536); }",
