@@ -361,17 +361,14 @@ impl Slot {
                 Err(error) => break Err(error),
             }
         };
-        if talk.is_err() {
+        let died = match talk {
+            Err(_) => Some("did not end"),
+            Ok(()) if !self.idle().await => Some("did not end behind its answer"),
+            Ok(()) => None,
+        };
+        if let Some(how) = died {
             let cause = self.cause_of_death().await.to_string();
-            let how = format!("did not end: {}", cause.trim_end_matches('.'));
-            return Err(Failure::WarmupFailed(how));
-        }
-        if !self.idle().await {
-            let cause = self.cause_of_death().await.to_string();
-            let how = format!(
-                "did not end behind its answer: {}",
-                cause.trim_end_matches('.')
-            );
+            let how = format!("{how}: {}", cause.trim_end_matches('.'));
             return Err(Failure::WarmupFailed(how));
         }
         self.drain().await;

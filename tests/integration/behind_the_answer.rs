@@ -109,11 +109,89 @@ fn the_layers_worker_gets_no_requests_but_the_events() {
     let mut lambda = Function::new(script).start();
     let requests: Vec<u32> = (0..4).map(|_| lambda.get("/").parse().unwrap()).collect();
     // any other php-fpm is pinged
-    let step = if Path::new("/opt/bin/php-fpm").exists() {
-        1
-    } else {
-        2
-    };
+    let step = if is_the_layers() { 1 } else { 2 };
     let steps: Vec<u32> = requests.windows(2).map(|pair| pair[1] - pair[0]).collect();
     assert_eq!(steps, [step; 3], "{requests:?}");
+}
+
+fn is_the_layers() -> bool {
+    Path::new("/opt/bin/php-fpm").exists()
+}
+
+/// PHP has pcntl in the layer's php-fpm; Debian has it on the command line alone.
+#[test]
+fn a_process_that_a_script_forks_has_no_part_in_the_request() {
+    let script = r#"<?php
+$what = $_GET['what'] ?? '';
+$id = $_SERVER['LAMBDA_REQUEST_ID'];
+if ($what !== '' && function_exists('pcntl_fork')) {
+    echo "before $id, ";
+    if (pcntl_fork() === 0) {
+        if ($what === 'late') usleep(100000);
+        if ($what === 'finish') fastcgi_finish_request();
+        echo "child of $id";
+        if ($what === 'throw') throw new Exception("thrown in $id");
+        if ($what === 'read') error_log('read: ' . strlen(file_get_contents('php://input')));
+        flush();
+        exit(3);
+    }
+    if ($what === 'reap') { pcntl_wait($status); echo 'status ', pcntl_wexitstatus($status), ', '; }
+    if ($what === 'read') { pcntl_wait($status); }
+}
+echo $id;
+if ($what === 'behind' || isset($_GET['more'])) { fastcgi_finish_request(); usleep(100000); error_log("done behind $id"); }
+"#;
+    let mut lambda = Function::new(script).start();
+    for what in ["exit", "late", "finish", "throw", "reap", "read", "behind"] {
+        let call = match what {
+            "read" => {
+                let body = vec![b'b'; 300_000];
+                let headers = [("content-type", "application/octet-stream")];
+                let query = format!("what={what}");
+                lambda.invoke(crate::lambda::request(
+                    "POST",
+                    "/",
+                    &query,
+                    &headers,
+                    Some(&body),
+                ))
+            }
+            _ => lambda.invoke(get(&format!("/?what={what}"))),
+        };
+        let id = call.path.split('/').nth(4).unwrap().to_owned();
+        let page = call.page();
+        match (is_the_layers(), what) {
+            (false, _) => assert_eq!(page, id),
+            (true, "reap") => assert_eq!(page, format!("before {id}, status 3, {id}")),
+            (true, _) => assert_eq!(page, format!("before {id}, {id}"), "{what}"),
+        }
+        for _ in 0..3 {
+            let before = lambda.log().len();
+            let call = lambda.invoke(get("/?more=1"));
+            let id = call.path.split('/').nth(4).unwrap().to_owned();
+            assert_eq!(call.page(), id, "after {what}");
+            let log = &lambda.next_poll().log[before..];
+            assert!(
+                log.contains(&format!("done behind {id}")),
+                "after {what}: {log}"
+            );
+        }
+    }
+}
+
+#[test]
+fn programs_that_a_script_runs_get_no_descriptors_of_the_runtimes() {
+    let script = "<?php echo shell_exec('ls -l /proc/self/fd');";
+    let mut lambda = Function::new(script)
+        .env("AWS_LAMBDA_MAX_CONCURRENCY", "3")
+        .start();
+    let page = lambda.get("/");
+    // 0 is /dev/null, 1 shell_exec()'s pipe, 2 the log, 3 what ls reads
+    let descriptors = page.lines().filter(|line| line.contains("->")).count();
+    if is_the_layers() {
+        assert_eq!(descriptors, 4, "{page}");
+        assert!(!page.contains("eventfd"), "{page}");
+    } else {
+        assert!(descriptors >= 4, "{page}");
+    }
 }
