@@ -186,12 +186,16 @@ fn programs_that_a_script_runs_get_no_descriptors_of_the_runtimes() {
         .env("AWS_LAMBDA_MAX_CONCURRENCY", "3")
         .start();
     let page = lambda.get("/");
-    // 0 is /dev/null, 1 shell_exec()'s pipe, 2 the log, 3 what ls reads
-    let descriptors = page.lines().filter(|line| line.contains("->")).count();
+    let is_ours = |line: &&str| {
+        ["pipe:", "socket:", "anon_inode:"]
+            .iter()
+            .any(|kind| line.contains(kind))
+    };
+    let descriptors = page.lines().filter(is_ours).count();
     if is_the_layers() {
-        assert_eq!(descriptors, 4, "{page}");
-        assert!(!page.contains("eventfd"), "{page}");
+        // shell_exec()'s pipe, the log, and the master's stderr, which php-fpm keeps
+        assert_eq!(descriptors, 3, "{page}");
     } else {
-        assert!(descriptors >= 4, "{page}");
+        assert!(descriptors > 3, "{page}");
     }
 }
