@@ -269,6 +269,7 @@ impl<'c> Outgoing<'c> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::fastcgi::record::encode_request;
 
     /// All bytes of a request when each write takes at most `step`.
     fn written(head: &[u8], body: &[u8], step: usize) -> Vec<u8> {
@@ -323,27 +324,14 @@ mod tests {
         let (worker, _) = listener.accept().await.unwrap();
         let answer = |id: u8| {
             let output = [
-                1,
-                6,
-                0,
-                id,
-                0,
-                8,
-                0,
-                0,
-                b'a',
-                b'n',
-                b's',
-                b'w',
-                b'e',
-                b'r',
-                b' ',
-                b'0' + id,
-            ];
+                &[1, 6, 0, id, 0, 8, 0, 0],
+                format!("answer {id}").as_bytes(),
+            ]
+            .concat();
             let end = [1, 3, 0, id, 0, 8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
-            [output, end].concat()
+            [&output, &end[..]].concat()
         };
-        let head = || super::super::record::encode_request(std::iter::empty()).unwrap();
+        let head = || encode_request(std::iter::empty()).unwrap();
 
         worker.try_write(&answer(1)).unwrap();
         let mut exchange = connection.request(head(), b"");
